@@ -94,6 +94,7 @@ BOOLS = (
     "BOOT_BANNER",
     "FPU",
     "FPU_SHARING",
+    "GPIO",
     "INIT_STACKS",
     "LOG",
     "LOG_MODE_MINIMAL",

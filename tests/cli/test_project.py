@@ -43,6 +43,8 @@ def test_the_stack_is_measured(command: Command, tmp_path: Path) -> None:
         (("--mode", "fast"), "there is no mode 'fast'"),
         (("--board", "mps2_an38"), "did you mean zephyr:mps2_an38"),
         (("--conf", "none.conf"), "none.conf cannot be read"),
+        (("--mode", "mlperf"), "--mode mlperf needs models, and --benchmark"),
+        (("--mode", "mlperf", "--benchmark", "sww01"), "emulated for QEMU boards only"),
         (("--place", "weights=PSRAM", "--board", "mps2_an521"), "--constants-section"),
     ],
 )

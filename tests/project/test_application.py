@@ -8,15 +8,19 @@ import os
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import kconfiglib
+import numpy as np
 import pytest
 from fake_zephyr import make_tree
 from tools import needs_programs
 
 import tvmtiny
+from tests.mlperf_client import laps, results
 from tvmtiny import models
 from tvmtiny.errors import CapacityError, InputError, OutputPathError, UnknownTargetError
+from tvmtiny.oracle import run_litert_outputs
 from tvmtiny.project.package import PackagedModel
 from tvmtiny.project.zephyr.application import (
     Application,
@@ -26,11 +30,14 @@ from tvmtiny.project.zephyr.application import (
 )
 from tvmtiny.project.zephyr.board import find_zephyr_board
 from tvmtiny.project.zephyr.build import flash_application
+from tvmtiny.project.zephyr.mlperf import serve_application
 from tvmtiny.project.zephyr.source_tree import ZephyrTree
 from tvmtiny.resources import shipped
 
 BOARD = "zephyr:mps2_an385"
-MODES = ("standalone", "steps", "rpc", "shell")
+MODES = ("standalone", "steps", "rpc", "shell", "mlperf")
+#: For MLPerf Tiny's runner.
+BENCHMARKS = ("kws01", "ad01")
 
 
 @cache
@@ -67,6 +74,10 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, steps, rpc, runner, shell"),
+        ({"mode": "mlperf"}, "0 benchmarks for 2 models; give one for each"),
+        ({"mode": "mlperf", "benchmarks": ("kws01", "kws02")}, "no benchmark 'kws02'"),
+        ({"mode": "mlperf", "benchmarks": ("ad01", "kws01")}, "ad01 needs an output"),
+        ({"mode": "mlperf", "benchmarks": ("kws01", "sww01")}, "sww01 listens to the interface"),
         ({"fragments": (Path("none.conf"),)}, "none.conf cannot be read: No such file"),
     ],
 )
@@ -137,7 +148,13 @@ def test_kconfig(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     application = tmp_path / "application"
     extra = tmp_path / "extra.conf"
     extra.write_text("CONFIG_QEMU_ICOUNT_SHIFT=3\n")
-    create(application, mode=mode, fragments=(extra,), arena_section="DTCM")
+    create(
+        application,
+        mode=mode,
+        fragments=(extra,),
+        arena_section="DTCM",
+        benchmarks=BENCHMARKS if mode == "mlperf" else (),
+    )
     fragments = ["prj.conf", "boards/mps2_an521.conf", f"conf/{mode}.conf"]
     fragments += ["conf/user/0-created.conf", "conf/user/1-extra.conf"]
     symbols = read_kconfig(application, fragments, tmp_path, monkeypatch).syms
@@ -156,9 +173,20 @@ def test_kconfig(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "steps": "MAIN_STACK_SIZE",
         "rpc": "TVMTINY_APP_RPC_STACK_SIZE",
         "shell": "SHELL_STACK_SIZE",
+        "mlperf": "MAIN_STACK_SIZE",
     }[mode]
     assert 1500 < int(values[stack]) < 4000
-    assert values["FPU"] == values["FPU_SHARING"] == "n"
+    # Inputs and results for MLPerf Tiny's runner may be floats.
+    assert values["FPU"] == values["FPU_SHARING"] == ("y" if mode == "mlperf" else "n")
+    assert values.get("TVMTINY_APP_MLPERF_ENERGY", "n") == "n"
+
+
+def test_energy_is_shown_by_a_pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(tmp_path / "a", mode="mlperf-energy", benchmarks=BENCHMARKS)
+    fragments = ["prj.conf", "conf/mlperf-energy.conf"]
+    symbols = read_kconfig(tmp_path / "a", fragments, tmp_path, monkeypatch).syms
+    for name in ("TVMTINY_APP_MLPERF", "TVMTINY_APP_MLPERF_ENERGY", "GPIO"):
+        assert symbols[name].str_value == "y"
 
 
 def test_a_stack_that_was_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +217,10 @@ def configure(application: Path, base: Path, *arguments: str) -> subprocess.Comp
 
 
 @needs_programs("cmake", "gcc")
-@pytest.mark.parametrize(("version", "mode"), [("3.3", "rpc"), ("3.4", "shell"), ("4.1", "rpc")])
+@pytest.mark.parametrize(("version", "mode"), [("3.3", "rpc"), ("3.4", "shell"), ("4.1", "mlperf")])
 def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     application = tmp_path / "application"
-    create(application, mode=mode, arena_section="DTCM")
+    create(application, mode=mode, arena_section="DTCM", benchmarks=BENCHMARKS)
     (application / "conf" / "from-3.4.conf").write_text("")
     (application / "conf" / "before-4.0.conf").write_text("")
     base = make_tree(tmp_path / "zephyr", version)
@@ -328,6 +356,114 @@ def test_kconfig_of_the_duty_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert symbols["TVMTINY_APP_PERIOD_MS"].str_value == "100"
 
 
+#: A line of MLPerf Tiny's runner: commands from the input, answers to the output. A reading of the
+#: clock takes a quarter of what 32 bits can count.
+_RUNNER = """\
+#include <stdint.h>
+#include <stdio.h>
+#include <zephyr/kernel.h>
+#include "serial.h"
+#include "tvmtiny_rpc.h"
+static uint32_t now;
+uint32_t k_cycle_get_32(void) { return now += 0x40000000u; }
+uint32_t sys_clock_hw_cycles_per_sec(void) { return 100000000u; }
+unsigned int irq_lock(void) { return 1; }
+void irq_unlock(unsigned int key) { if (key != 1) { _Exit(3); } }
+void k_timer_start(struct k_timer *timer, int first, int period) {
+  if (first != 1000 || period != 1000) { _Exit(4); }
+  timer->expired(timer);
+}
+void device_serial_start(void) {}
+uint32_t tvmtiny_rpc_received(const uint8_t **bytes) {
+  static uint8_t buffer[7];
+  const uint32_t count = (uint32_t)fread(buffer, 1, sizeof buffer, stdin);
+  if (count == 0) { exit(0); }
+  *bytes = buffer;
+  return count;
+}
+void tvmtiny_rpc_release(uint32_t count) { (void)count; }
+void tvmtiny_rpc_send(const uint8_t *bytes, uint32_t count) { fwrite(bytes, 1, count, stdout); }
+"""
+_KERNEL = """\
+#pragma once
+#include <stdint.h>
+#include <stdlib.h>
+#define ARG_UNUSED(x) (void)(x)
+#define K_SECONDS(x) ((x) * 1000)
+#define K_TIMER_DEFINE(name, on_expiry, on_stop) struct k_timer name = {on_expiry}
+struct k_timer { void (*expired)(struct k_timer *timer); };
+uint32_t k_cycle_get_32(void);
+uint32_t sys_clock_hw_cycles_per_sec(void);
+unsigned int irq_lock(void);
+void irq_unlock(unsigned int key);
+void k_timer_start(struct k_timer *timer, int first, int period);
+"""
+
+
+@needs_programs("gcc")
+def test_the_mode_for_mlperf_tiny_on_this_machine(tmp_path: Path) -> None:
+    create(tmp_path / "a", mode="mlperf", benchmarks=BENCHMARKS)
+    (tmp_path / "zephyr").mkdir()
+    (tmp_path / "zephyr" / "kernel.h").write_text(_KERNEL)
+    (tmp_path / "runner.c").write_text(_RUNNER)
+    mlperf = ["mlperf", "mlperf_models", *(f"mlperf_{name}" for name in BENCHMARKS)]
+    sources = [f"a/models/mlperf/{name}.c" for name in mlperf]
+    sources += ["a/src/mlperf/main.c", "a/src/mlperf/mlperf_time.c", "runner.c"]
+    for model in ("digits", "sine"):
+        files = packaged(model).artifact.files
+        sources += [f"a/models/{name}" for name in files if name.endswith(".c")]
+    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I."]
+    command += ["-Ia/src/rpc", "-Ia/models/mlperf", "-Ia/rpc", "-o", "runner"]
+    subprocess.run([*command, *dict.fromkeys(sources)], cwd=tmp_path, check=True)
+    digits = packaged("digits").artifact
+    x = np.arange(64, dtype=np.int8).reshape(digits.inputs[0].shape)
+    commands = ["name", "timestamp", "timestamp", "model kws01", "db load 64"]
+    commands += [f"db {x.tobytes()[:32].hex()}", f"db {x.tobytes()[32:].hex()}", "infer 2 1"]
+    done = subprocess.run(
+        [tmp_path / "runner"],
+        input="".join(f"{command}%" for command in commands),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "m-timestamp-mode-performance"
+    assert lines.count("m-ready") == 1 + len(commands)
+    # The first reading is the start, the second that of the timer.
+    assert laps(lines) == [(2 + reading) * 2**30 // 100 for reading in range(5)]
+    ((expected,),) = run_litert_outputs(models.path("digits").read_bytes(), [[x]])
+    wanted = [f"{value:.3f}" for value in digits.outputs[0].dequantize(expected).flat]
+    assert results(lines) == wanted
+
+
+@needs_programs("cmake")
+def test_models_without_benchmarks(tmp_path: Path) -> None:
+    create(tmp_path / "a")
+    base = make_tree(tmp_path / "zephyr", "3.4")
+    refused = configure(tmp_path / "a", base, "-DTVMTINY_MODE=mlperf")
+    assert refused.returncode != 0
+    assert "The models are of no benchmarks" in refused.stderr
+
+
+def test_what_is_not_served(tmp_path: Path) -> None:
+    def served(directory: Path, **options: Any) -> str:
+        with pytest.raises(InputError) as raised, serve_application(directory, **options):
+            pass
+        return str(raised.value)
+
+    create(tmp_path / "a")
+    assert "has the mode standalone, not mlperf" in served(tmp_path / "a")
+    create(tmp_path / "b", mode="mlperf", benchmarks=BENCHMARKS)
+    assert "is not built; run tvmtiny project build" in served(tmp_path / "b")
+    assert "no model for 'ic01': kws01, ad01" in served(tmp_path / "b", benchmark="ic01")
+    assert "listens to sounds" in served(tmp_path / "b", sounds=tmp_path)
+    options = ApplicationOptions(mode="mlperf", benchmarks=("kws01",))
+    board = find_zephyr_board("nucleo_l4r5zi", "cortex-m4")
+    create_application([packaged("digits")], board, tmp_path / "c", options)
+    assert "is a real board; flash it" in served(tmp_path / "c")
+
+
 @needs_programs("cmake")
 def test_cmake_refuses(tmp_path: Path) -> None:
     script = tmp_path / "script.cmake"
@@ -342,6 +478,6 @@ def test_cmake_refuses(tmp_path: Path) -> None:
     assert "3.4" in said(f'tvmtiny_zephyr_version(v "{base}")')
     assert "ZEPHYR_BASE is not set" in said('tvmtiny_zephyr_version(v "")')
     assert "not a Zephyr tree" in said(f'tvmtiny_zephyr_version(v "{tmp_path}")')
-    assert "can be standalone, steps, rpc, runner or shell" in said(
+    assert "can be standalone, steps, rpc, runner, shell, mlperf or mlperf-energy" in said(
         f'tvmtiny_fragments(v {base} "fast" 3.4)'
     )

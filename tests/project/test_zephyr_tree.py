@@ -132,7 +132,7 @@ CMake Error at /zephyr/cmake/modules/kconfig.cmake:343 (message):
 CMAKE = """\
 -- west build: generating a build system
 CMake Error at cmake/fragments.cmake:23 (message):
-  TVMTINY_MODE is 'foo'; it can be standalone, steps, rpc, runner or shell
+  TVMTINY_MODE is 'foo'; it can be standalone, steps, rpc, runner, shell, mlperf or mlperf-energy
 Call Stack (most recent call first):
   CMakeLists.txt:11 (tvmtiny_fragments)
 
@@ -160,7 +160,8 @@ CMake Error at /zephyr/cmake/modules/dts.cmake:300 (execute_process):
         (KCONFIG, "/app/conf/user/1-bad.conf:1: warning: attempt to assign the value 'y' to the "
          "undefined symbol NOPE"),
         (SYNTAX, "couldn't parse 'defaultt y'"),
-        (CMAKE, "TVMTINY_MODE is 'foo'; it can be standalone, steps, rpc, runner or shell"),
+        (CMAKE, "TVMTINY_MODE is 'foo'; it can be standalone, steps, rpc, runner, shell, mlperf or "
+         "mlperf-energy"),
         (COMPILER, "/app/src/standalone.c:65:9: error: 'y' undeclared here (not in a function)"),
         (DEVICETREE, "devicetree error: /app/app.overlay:3"),
         ("ld: region `FLASH' overflowed by 12 bytes\n", "region `FLASH' overflowed by 12 bytes"),

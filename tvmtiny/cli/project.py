@@ -73,7 +73,7 @@ def create(
         str,
         typer.Option(
             help="Mode of the application: standalone, steps, rpc, shell, or runner (for tvmtiny "
-            "tune); on a QEMU board, mlperf or mlperf-energy (for MLPerf Tiny's runner)."
+            "tune); mlperf or mlperf-energy (for MLPerf Tiny's runner, also on QEMU boards)."
         ),
     ] = "standalone",
     conf: Annotated[
@@ -99,7 +99,8 @@ def create(
     clock: Annotated[
         int,
         typer.Option(
-            help="With --mode mlperf: clock for stating times, at one instruction per cycle.",
+            help="With --mode mlperf on a QEMU board: clock for stating times, at one instruction "
+            "per cycle.",
             metavar="MHZ",
         ),
     ] = 100,
@@ -116,11 +117,11 @@ def create(
 ) -> None:
     """Write a Zephyr application around one or more models; it is also a Zephyr module.
 
-    With --mode mlperf, write and build firmware for MLPerf Tiny's runner on a QEMU board.
+    With --mode mlperf and a QEMU board, write and build firmware for MLPerf Tiny's runner.
 
     Example: tvmtiny project create kws.tflite ad.tflite --board zephyr:mps2_an385 -o application
     """
-    if mode in _MLPERF:
+    if mode in _MLPERF and _is_on_qemu(settings, board, cpu):
         chosen = benchmark or []
         _create_mlperf(settings, models or [], name, board, output, mode, chosen, clock, json)
         return
@@ -138,12 +139,22 @@ def create(
         tell("importing TVM")
         from tvmtiny.creating import create_zephyr_application
 
+        if mode in _MLPERF:
+            _check_benchmarks(mode, models, benchmark)
+            settings = settings.without_front_end()
         loaded = settings.read_all(models or (), name or (), tell)
         application = create_zephyr_application(
             loaded,
             found,
             output,
-            ApplicationOptions(mode, tuple(conf or ()), stack, arena_section, constants_section),
+            ApplicationOptions(
+                mode,
+                tuple(conf or ()),
+                stack,
+                arena_section,
+                constants_section,
+                tuple(benchmark or ()),
+            ),
             settings.compile,
             tell,
         )
@@ -155,6 +166,23 @@ def create(
     if application.models:
         console().print(application_table(application))
     _say(f"build it: tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
+
+
+def _is_on_qemu(settings: Settings, board: str, cpu: str | None) -> bool:
+    """Return whether a board is emulated without an operating system."""
+    from tvmtiny.project.zephyr.board import PREFIX
+
+    zephyr = cpu is not None or board.startswith(PREFIX)
+    return not zephyr and settings.board(board).platform == "qemu"
+
+
+def _check_benchmarks(mode: str, models: list[str] | None, benchmarks: list[str] | None) -> None:
+    from tvmtiny.errors import InputError
+
+    if not models or len(models) != len(benchmarks or ()):
+        raise InputError(
+            f"--mode {mode} needs models, and --benchmark, such as kws01, for each of them"
+        )
 
 
 def _create_mlperf(
@@ -169,17 +197,11 @@ def _create_mlperf(
     json: bool,
 ) -> None:
     with progress(quiet=json) as tell:
-        from tvmtiny.errors import InputError
         from tvmtiny.project.mlperf_firmware import LISTENING
         from tvmtiny.project.qemu.mlperf import MlperfOptions, build_mlperf
 
         found = settings.board(board)
-        if found.platform != "qemu":
-            raise InputError(f"--mode {mode} needs a QEMU board; tvmtiny boards lists them")
-        if not models or len(models) != len(benchmarks):
-            raise InputError(
-                f"--mode {mode} needs models, and --benchmark, such as kws01, for each of them"
-            )
+        _check_benchmarks(mode, models, benchmarks)
         tell("importing TVM")
         from tvmtiny.targets import resolve
 
@@ -220,7 +242,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Start a QEMU board with firmware for MLPerf Tiny's runner, and print its port.
+    """Start an emulated board with firmware for MLPerf Tiny's runner, and print its port.
 
     With --sounds, print the port of the interface board as well.
 
@@ -229,8 +251,11 @@ def serve(
     import time
 
     from tvmtiny.project.qemu.mlperf import serve_with_sounds
+    from tvmtiny.project.zephyr.application import is_application
+    from tvmtiny.project.zephyr.mlperf import serve_application
 
-    with serve_with_sounds(directory, benchmark, sounds) as served:
+    start = serve_application if is_application(directory) else serve_with_sounds
+    with start(directory, benchmark, sounds) as served:
         _say(served.url)
         if served.interface_url is not None:
             _say(served.interface_url)

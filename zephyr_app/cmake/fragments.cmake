@@ -19,7 +19,7 @@ endfunction()
 # conf/from-A.B.conf is for Zephyr A.B and newer, conf/before-A.B.conf for older ones.
 function(tvmtiny_fragments variable root mode version)
   if(NOT EXISTS ${root}/conf/${mode}.conf)
-    message(FATAL_ERROR "TVMTINY_MODE is '${mode}'; it can be standalone, steps, rpc, runner or shell")
+    message(FATAL_ERROR "TVMTINY_MODE is '${mode}'; it can be standalone, steps, rpc, runner, shell, mlperf or mlperf-energy")
   endif()
   set(found ${root}/conf/${mode}.conf)
   file(GLOB candidates ${root}/conf/from-*.conf ${root}/conf/before-*.conf)

@@ -6,18 +6,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import write_folder
 from tvmtiny.project.candidate_firmware import MOST_BYTES, RUNNER, runner_files
 from tvmtiny.project.capacity import check_capacities
+from tvmtiny.project.mlperf_firmware import (
+    BENCHMARKS,
+    LISTENING,
+    MLPERF_MODES,
+    check_benchmarks,
+    input_values,
+    mlperf_files,
+    model_source,
+)
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.rpc_firmware import rpc_library_files, rpc_model_source
 from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
 from tvmtiny.resources import shipped
 from tvmtiny.targets import board_entry, boards, make_board
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
 
 __all__ = [
     "MODES",
@@ -27,10 +39,11 @@ __all__ = [
     "application_files",
     "check_application",
     "create_application",
+    "is_application",
     "load_application",
 ]
 
-MODES = ("standalone", "steps", "rpc", "runner", "shell")
+MODES = ("standalone", "steps", "rpc", "runner", "shell", *MLPERF_MODES)
 
 _RECORD = "tvmtiny.json"
 _TABLE = "table/tvmtiny_models.c"
@@ -62,7 +75,8 @@ class ApplicationOptions:
     Attributes
     ----------
     mode
-        ``standalone``, ``steps``, ``rpc``, ``shell``, or ``runner``, which takes no models.
+        ``standalone``, ``steps``, ``rpc``, ``shell``, ``mlperf``, ``mlperf-energy``, or ``runner``,
+        which takes no models.
     fragments
         Kconfig fragments to add.
     stack_bytes
@@ -73,6 +87,8 @@ class ApplicationOptions:
         or of other data.
     constants_section
         Linker section of the constants; by default that of other constants.
+    benchmarks
+        For the modes ``mlperf`` and ``mlperf-energy``: a benchmark of MLPerf Tiny for each model.
     """
 
     mode: str = "standalone"
@@ -80,6 +96,7 @@ class ApplicationOptions:
     stack_bytes: int | None = None
     arena_section: str | None = None
     constants_section: str | None = None
+    benchmarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,12 +123,15 @@ class Application:
         Mode of the application unless the build overrides it.
     models
         Models that the application runs.
+    benchmarks
+        Benchmarks of the models for MLPerf Tiny's runner.
     """
 
     directory: Path
     board: ZephyrBoard
     mode: str
     models: tuple[ApplicationModel, ...]
+    benchmarks: tuple[str, ...] = ()
 
 
 def create_application(
@@ -137,8 +157,8 @@ def create_application(
     Raises
     ------
     InputError
-        The mode is unknown or does not match the number of models, a fragment cannot be read, or
-        two models have the same name.
+        The mode is unknown or does not match the number of models, a fragment cannot be read, two
+        models have the same name, or a model does not suit its benchmark.
     CapacityError
         The models cannot fit the board; nothing was written.
     OutputPathError
@@ -217,13 +237,18 @@ def _files(
         uses_float=any(_uses_float(model) for model in models),
     )
     package["application.cmake"] = render(
-        "application.cmake.j2", mode=options.mode, first=models[0].name if models else ""
+        "application.cmake.j2",
+        mode=options.mode,
+        first=models[0].name if models else "",
+        benchmarks=options.benchmarks,
     )
     package["rpc/board.h"] = render("board.h.j2", board=board)
     runner = runner_files(board.name, board.cpu, semihosting=False)
     package.update({f"runner/{name}": text for name, text in runner.items()})
     for model in models:
         package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
+    if options.benchmarks or options.mode in MLPERF_MODES:
+        package.update(_mlperf_files([model.artifact for model in models], options.benchmarks))
     files.update({f"models/{name}": text for name, text in package.items()})
     files.update({f"rpc/{name}": text for name, text in rpc_library_files().items()})
     if lines := _option_lines(models, board, options):
@@ -241,6 +266,7 @@ def _files(
         "cpu": board.cpu.name,
         **({"board_file": board_entry(board.board)} if own and board.board else {}),
         "mode": options.mode,
+        "benchmarks": options.benchmarks,
         "models": [
             asdict(
                 ApplicationModel(
@@ -255,6 +281,21 @@ def _files(
     }
     files[_RECORD] = json.dumps(record, indent=2) + "\n"
     return files
+
+
+def _mlperf_files(artifacts: Sequence[Artifact], benchmarks: Sequence[str]) -> dict[str, str]:
+    """Return the files by which MLPerf Tiny's runner reaches the models, by name."""
+    if listening := sorted(LISTENING.intersection(benchmarks)):
+        known = ", ".join(name for name in BENCHMARKS if name not in LISTENING)
+        raise InputError(
+            f"{listening[0]} listens to the interface board that is emulated for QEMU boards only, "
+            f"such as mps2-an386; a Zephyr board can have {known}"
+        )
+    check_benchmarks(artifacts, benchmarks)
+    files = mlperf_files(benchmarks)
+    for artifact, benchmark in zip(artifacts, benchmarks, strict=True):
+        files[f"mlperf_{benchmark}.c"] = model_source(input_values(artifact, benchmark))
+    return {f"mlperf/{name}": text for name, text in files.items()}
 
 
 def _runner_bytes(board: ZephyrBoard) -> int | None:
@@ -300,6 +341,11 @@ def application_files() -> dict[str, str]:
     }
 
 
+def is_application(directory: Path) -> bool:
+    """Return whether a directory contains an application of tvmtiny, which may be damaged."""
+    return (directory / _RECORD).is_file()
+
+
 def load_application(directory: Path) -> Application:
     """Load an application from its directory.
 
@@ -312,6 +358,7 @@ def load_application(directory: Path) -> Application:
         record: Any = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
         board, cpu, mode = str(record["board"]), str(record["cpu"]), str(record["mode"])
         own = record.get("board_file")
+        benchmarks = tuple(map(str, record.get("benchmarks", ())))
         if not isinstance(own, dict | None):
             raise TypeError(own)
         models = tuple(
@@ -333,4 +380,4 @@ def load_application(directory: Path) -> Application:
     else:
         # The board's own file, from which the application was created, may no longer exist.
         found = find_zephyr_board(make_board(own, str(directory / _RECORD)))
-    return Application(directory.resolve(), found, mode, models)
+    return Application(directory.resolve(), found, mode, models, benchmarks)

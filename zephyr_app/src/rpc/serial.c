@@ -1,4 +1,4 @@
-/* Byte I/O of the RPC server on a Zephyr UART. */
+/* Byte I/O of the RPC server, or for MLPerf Tiny's runner, on a Zephyr UART. */
 #include <zephyr/device.h>
 #include <zephyr/drivers/uart.h>
 #include <zephyr/kernel.h>
@@ -15,7 +15,7 @@
 
 BUILD_ASSERT(
     !IS_ENABLED(CONFIG_UART_CONSOLE) || !DT_SAME_NODE(UART_NODE, DT_CHOSEN(zephyr_console)),
-    "the console and the RPC would share a UART: set CONFIG_UART_CONSOLE=n, or choose another "
+    "the console and the host would share a UART: set CONFIG_UART_CONSOLE=n, or choose another "
     "one in the devicetree, tvmtiny,rpc-uart");
 
 #define RING_BYTES 256u
