@@ -274,7 +274,7 @@ class _Product:
         def expand(source: nest.Argument, depth: int) -> Callable[[nest.Argument], list[tirx.Stmt]]:
             return lambda lane: [
                 nest.call(
-                    "tvmtiny_expand_x256",
+                    "tvmtiny_expand_any_x256",
                     nest.address(patches, lane),
                     nest.address(a, source + lane * shape.depth),
                     depth,
