@@ -187,6 +187,26 @@ def test_waiting(board: str, warm_programs: Path) -> None:
         server.close()
 
 
+def test_a_tracker_that_ends_while_it_is_asked() -> None:
+    """A tracker that is ending may greet a client and close the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def closes() -> None:
+            with suppress(OSError):
+                while True:
+                    with listener.accept()[0] as client:
+                        if client.recv(4):
+                            client.sendall(struct.pack("<i", rpc.base.RPC_TRACKER_MAGIC))
+
+        ending = threading.Thread(target=closes, daemon=True)
+        ending.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(InputError, match="cannot reach a tracker"):
+            open_tracker(address, KEY)
+        listener.shutdown(socket.SHUT_RDWR)
+    ending.join()
+
+
 def test_a_tracker_that_starts_again(board: str, warm_programs: Path) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"

@@ -146,7 +146,14 @@ def open_tracker(
     end = time.monotonic() + wait
     connection = connect_tracker(tracker, wait)
     while True:
-        served = {server["key"] for server in connection.summary()["server_info"]}
+        try:
+            served = {server["key"] for server in connection.summary()["server_info"]}
+        except OSError as error:
+            # A tracker that is just ending accepts connections; another one may take its place.
+            if time.monotonic() >= end:
+                raise _no_tracker(tracker, error) from error
+            connection = connect_tracker(tracker, max(0.0, end - time.monotonic()))
+            continue
         if f"server:{key}" in served or time.monotonic() >= end:
             break
         time.sleep(_RETRY_SECONDS)
@@ -188,6 +195,8 @@ def served_boards(tracker: str, key: str, wait: float = 0.0) -> int:
     try:
         served = connection.summary()["server_info"]
         return sum(server["key"] == f"server:{key}" for server in served)
+    except OSError as error:
+        raise _no_tracker(tracker, error) from error
     finally:
         connection.close()
 
