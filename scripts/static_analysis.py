@@ -39,6 +39,7 @@ DEVIATIONS = {
     "2.2": ("required", "an address plus offset 0, so that all tensors are written alike"),
     "2.3": ("advisory", "types of the interface that the application may use"),
     "2.5": ("advisory", "macros of the interface, such as sizes, that the application may use"),
+    "5.5": ("required", "a function for one compiler is a macro for the others"),
     "8.5": ("required", "a kernel's prototype beside its definition in the same header"),
     "8.7": ("advisory", "functions of the interface are called by the application only"),
     "8.9": ("advisory", "constants at file scope, so that they can be placed in a section"),

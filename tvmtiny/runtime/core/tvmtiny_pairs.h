@@ -74,7 +74,7 @@ static TVMTINY_PAIRS_APART TVMTINY_UNUSED void tvmtiny_pairs_edge(int8_t *copy, 
   if (begin < end && bytes < 4) {
     /* Branches for words would take longer. */
     for (; bytes > 0; --bytes, ++first) {
-      *copy++ = first >= 0 && first < width ? row[first] : (int8_t)pad;
+      *copy++ = (int8_t)(first >= 0 && first < width ? row[first] : (int8_t)pad);
     }
     return;
   }
@@ -91,7 +91,6 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
                                                              int32_t pad, int8_t *copy, int32_t near)
 {
   const int32_t inside = row >= 0 && row < height;
-  int32_t i;
   if (inside && first >= 0 && first + bytes <= width) {
     return x + (row * width + first);
   }
@@ -100,6 +99,7 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
     return copy;
   }
   if (bytes <= near) {
+    int32_t i;
     for (i = 0; i < bytes; ++i) {
       copy[i] = (int8_t)(inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad);
     }
@@ -137,10 +137,10 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
         for (part = 0; part < (PARTS); ++part) {                                                     \
           const int8_t *const low =                                                                  \
               tvmtiny_pairs_row(images[0], rows[0], HEIGHT, firsts[0] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[0], PACK##_near);                        \
+                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[0], PACK##_near);            \
           const int8_t *const high =                                                                 \
               tvmtiny_pairs_row(images[1], rows[1], HEIGHT, firsts[1] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[1], PACK##_near);                        \
+                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[1], PACK##_near);            \
           next = PACK(next, low, high, BYTES, (PIXELS) / 2);                                         \
         }                                                                                            \
         rows[0] += (DILATION_Y);                                                                     \
