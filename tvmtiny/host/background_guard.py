@@ -21,12 +21,10 @@ def _watch(host: int, program: int, directory: str) -> None:
     for descriptor in range(3):
         os.dup2(null, descriptor)
     kept = (host, program)
+    # closerange ignores numbers that are not open, such as that of the listing itself.
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (pathlib would take longer to import)
         if int(name) > 2 and int(name) not in kept:
-            try:  # noqa: SIM105 (contextlib would take longer to import)
-                os.close(int(name))
-            except OSError:
-                pass  # the descriptor of the listing itself
+            os.closerange(int(name), int(name) + 1)
     ready = [descriptor for descriptor, _ in poll.poll()]
     if directory and host in ready:
         _remove(directory)
@@ -40,7 +38,8 @@ def _remove(directory: str) -> None:
             os.unlink(f"{directory}/{name}")  # noqa: PTH108
         os.rmdir(directory)  # noqa: PTH106
     except OSError:
-        pass  # another process has already removed it
+        # Another process has already removed the directory.
+        return
 
 
 def main() -> None:
