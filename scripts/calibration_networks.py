@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from random_networks import random_network
-from small_networks import Network
+from small_networks import Network, Value
 from zeroed_weights import zeroed
 
 __all__ = ["KINDS", "SIDE_BY_SIDE"]
@@ -125,24 +125,31 @@ def images_network(seed: int) -> bytes:
     return network.build(*outputs or [network.logistic(x)])
 
 
+def _two_inputs(choose: np.random.Generator, network: Network, most: int) -> list[Value]:
+    """Add two inputs of up to `most` rows and columns, with scales as in `random_network`."""
+    size = [int(d) for d in choose.integers(1, most + 1, 2)]
+    size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
+    scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
+    return [network.input(1, *size, scale=float(scale)) for scale in scales]
+
+
 def sums_network(seed: int) -> bytes:
     """Generate parallel sums of tensors with the scales that `random_network` uses."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     outputs = []
     for _ in range(10):
-        size = [int(d) for d in choose.integers(1, 9, 2)]
-        size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
-        scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
-        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
+        x, y = _two_inputs(choose, network, 8)
         outputs.append(network.binary("ADD", x, y))
     return network.build(*outputs)
 
 
-def _size_and_channels(choose: np.random.Generator) -> list[int]:
-    """Choose the shape of an input of a layer as `random_network` has them."""
+def _maybe_padded(choose: np.random.Generator, network: Network) -> Value:
+    """Add an input of a layer with a shape as in `random_network`, and sometimes a PAD."""
     size = [int(d) for d in choose.integers(1, 9, 2)]
-    return [*size, int(choose.choice([1, 1, 2, 3, 3, 4, 4, 5, 7, 8, 8, 11, 12, 16, 24]))]
+    channels = int(choose.choice([1, 1, 2, 3, 3, 4, 4, 5, 7, 8, 8, 11, 12, 16, 24]))
+    x = network.input(1, *size, channels)
+    return x if choose.integers(3) else network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
 
 
 def convolutions_network(seed: int) -> bytes:
@@ -151,9 +158,7 @@ def convolutions_network(seed: int) -> bytes:
     network = Network(seed)
     outputs = []
     for _ in range(4):
-        x = network.input(1, *_size_and_channels(choose))
-        if choose.integers(3) == 0:
-            x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+        x = _maybe_padded(choose, network)
         if choose.integers(2):
             channels, stride = (int(n) for n in (choose.integers(1, 17), choose.integers(1, 3)))
             outputs.append(network.conv(x, channels, (3, 3), stride=stride, padding="SAME"))
@@ -168,9 +173,7 @@ def depthwises_network(seed: int) -> bytes:
     network = Network(seed)
     outputs = []
     for _ in range(4):
-        x = network.input(1, *_size_and_channels(choose))
-        if choose.integers(3) == 0:
-            x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+        x = _maybe_padded(choose, network)
         stride = int(choose.integers(1, 3))
         outputs.append(network.depthwise(x, stride=stride, padding="SAME"))
     return network.build(*outputs)
@@ -182,12 +185,9 @@ def tiny_network(seed: int) -> bytes:
     network = Network(seed)
     outputs = []
     for _ in range(8):
-        size = [int(d) for d in choose.integers(1, 4, 2)]
-        size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
-        scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
-        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
+        x, y = _two_inputs(choose, network, 3)
         kind = choose.integers(7)
-        if kind < 2 and min(size[:2]) > 1:
+        if kind < 2 and min(x.shape[1:3]) > 1:
             operator = "AVERAGE_POOL_2D" if kind else "MAX_POOL_2D"
             outputs.append(network.pool(x, operator))
         elif kind < 3:
@@ -199,7 +199,8 @@ def tiny_network(seed: int) -> bytes:
         elif kind == 5:
             outputs.append(network.conv(x, int(choose.integers(1, 17)), (3, 3), padding="SAME"))
         else:
-            outputs.append(network.dense(x, int(choose.integers(1, 20)), depth=int(np.prod(size))))
+            depth = int(np.prod(x.shape[1:]))
+            outputs.append(network.dense(x, int(choose.integers(1, 20)), depth=depth))
     return network.build(*outputs)
 
 
