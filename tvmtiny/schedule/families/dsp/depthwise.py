@@ -29,6 +29,7 @@ from tvmtiny.schedule.requantize import SHIFTS, Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
 #: The header of the function that packs the rows of a single output row.
+_ANY_HEADER = "tvmtiny_dsp_depthwise_any.h"
 _THREE_HEADER = "tvmtiny_dsp_depthwise_three.h"
 LINES_HEADER = "tvmtiny_dsp_depthwise_lines.h"
 
@@ -258,6 +259,8 @@ def _function(
     headers = list(HEADERS)
     if plan.lines:
         headers.append(LINES_HEADER)
+    elif plan.kernel != "3x3":
+        headers.append(_ANY_HEADER)
     if "_THREE(" in "".join(preamble):
         headers.append(_THREE_HEADER)
     return nest.function(
