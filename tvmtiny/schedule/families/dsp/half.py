@@ -37,8 +37,6 @@ _CYCLES = {
     "1x4": {"h8": 20, "h16": 21},
 }
 
-#: Sums of neighbouring pixels must be within reach of STR's immediate.
-_MOST_PITCH = 1020
 
 #: The limit on unrolled groups, by goal, and the choices of a tuner.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
@@ -110,7 +108,7 @@ def _tiles(layer: Layer) -> list[packing.TileShape]:
         if not tile.direct
         and tile.pixels <= layer.pixels
         and tile.channels <= layer.channels
-        and (tile.pixels == 1 or tile.pixels * layer.channels <= _MOST_PITCH)
+        and (tile.pixels == 1 or tile.pixels * layer.channels <= packing.MOST_SUMS_PITCH)
     ]
 
 

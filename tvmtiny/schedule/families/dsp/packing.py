@@ -11,6 +11,9 @@ from tvmtiny.schedule.requantize import Scaling
 #: Number of inputs of a group.
 GROUP = 4
 
+#: Outputs of neighbouring pixels must be within reach of STRB's immediate, and sums of STR's.
+MOST_PITCH, MOST_SUMS_PITCH = 2047, 1020
+
 
 @dataclass(frozen=True)
 class TileShape:

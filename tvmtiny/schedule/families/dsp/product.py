@@ -36,8 +36,6 @@ _COLUMN_CHOICES = (0, 64, 32, 16, 8)
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 _UNROLLS = (4, 8, 16)
 
-#: Outputs of neighbouring rows, and their sums, must be within reach of STRB and of STR.
-_MOST_PITCH, _MOST_SUMS_PITCH = 2047, 1020
 
 #: Instructions per packed number, per expanded group, and per output.
 _PACKING, _EXPANSION, _EPILOGUE = 5, 6, 6
@@ -113,7 +111,7 @@ class _Shape:
 
 
 def _tiles(shape: _Shape, sums: bool) -> list[packing.TileShape]:
-    most = _MOST_SUMS_PITCH if sums else _MOST_PITCH
+    most = packing.MOST_SUMS_PITCH if sums else packing.MOST_PITCH
     return [
         tile
         for tile in packing.TILES.values()

@@ -29,9 +29,6 @@ _STEP = (85, 60)
 #: Steps to blocks are signed halfwords of bytes.
 _MOST_BYTES = 2**15 - 1
 
-#: Outputs of neighbouring pixels must be within reach of STRB's immediate.
-_MOST_PITCH = 2047
-
 
 def sparse_tile(decisions: Decisions) -> packing.TileShape:
     """The tile that the decisions name."""
@@ -66,7 +63,7 @@ def _tiles(layer: Layer) -> list[packing.TileShape]:
         tile
         for tile in packing.SPARSE_TILES.values()
         if tile.pixels <= layer.pixels
-        and (tile.pixels == 1 or tile.pixels * layer.channels <= _MOST_PITCH)
+        and (tile.pixels == 1 or tile.pixels * layer.channels <= packing.MOST_PITCH)
         and 4 * packing.patch_words(layer.depth, tile.pixels, "w8") <= _MOST_BYTES
     ]
 

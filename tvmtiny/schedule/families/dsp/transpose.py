@@ -22,9 +22,6 @@ from tvmtiny.schedule.requantize import Scaling
 #: The limit on unrolled groups.
 _UNROLL = 8
 
-#: Outputs of neighbouring pixels must be within reach of STRB's immediate.
-_MOST_PITCH = 2047
-
 
 @dataclass(frozen=True)
 class _Phase:
@@ -73,7 +70,7 @@ def implement_transpose(
             for name in ("3x2", "2x2", "1x4")
             if packing.TILES[name].pixels <= width
             and packing.TILES[name].channels <= channels
-            and packing.TILES[name].pixels * pitch <= _MOST_PITCH
+            and packing.TILES[name].pixels * pitch <= packing.MOST_PITCH
         ),
         None,
     )
