@@ -16,6 +16,7 @@ from tools import on_qemu_boards
 
 import tvmtiny
 from tests.cli.conftest import Command
+from tests.images.delta_pieces import apply_pieces
 from tests.images.loader import board_named, monocypher_or_skip
 from tests.images.test_build import _private_key, float_model, floats
 from tests.images.test_loader import built
@@ -23,13 +24,13 @@ from tvmtiny.errors import DeviceError, ImageError, InputError, LinkError
 from tvmtiny.images.build import build_image
 from tvmtiny.images.firmware import IMAGES, build_image_firmware
 from tvmtiny.images.image_format import Image
-from tvmtiny.images.link_delta import apply_pieces, make_pieces
+from tvmtiny.images.link_delta import make_pieces
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import open_pipe
 from tvmtiny.rpc.updating import Updater, update
 
-#: The board has a process of its own: TVM frees a board's memory without yielding to other threads.
+#: The proxy has a process of its own: TVM frees a board's memory without yielding to other threads.
 _PROXY = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-__all__ = ["PIECE_OUTPUT", "Piece", "apply_pieces", "make_pieces"]
+__all__ = ["PIECE_OUTPUT", "Piece", "make_pieces"]
 
 #: Bytes of the new image that one piece makes at most: their writing is one call.
 PIECE_OUTPUT = 1 << 14
@@ -85,25 +85,6 @@ def make_pieces(
         length = sum(span.length for span in taken)
         yield Piece(offset, length, bytes(data))
         offset += length
-
-
-def apply_pieces(old: bytes, pieces: Iterator[Piece], start: int = 0) -> bytes:
-    """Make the new image from `start` on, from the old one and all pieces, as a board does."""
-    new = bytearray()
-    for piece in pieces:
-        data, shift = iter(piece.data), 0
-        for byte in data:
-            head = _read(data, byte)
-            kind, length = head & 3, head >> 2
-            if kind == _INSERT:
-                new += bytes(next(data) for _ in range(length))
-                continue
-            if kind == _COPY_SHIFTED:
-                change = _read(data, next(data))
-                shift += ~(change >> 1) if change & 1 else change >> 1
-            place = start + len(new) + shift
-            new += old[place : place + length]
-    return bytes(new)
 
 
 def _spans(old: bytes, new: bytes, start: int) -> Iterator[_Span]:
@@ -212,12 +193,3 @@ def _number(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*out, value])
-
-
-def _read(data: Iterator[int], byte: int) -> int:
-    value, place = byte & 0x7F, 7
-    while byte & 0x80:
-        byte = next(data)
-        value |= (byte & 0x7F) << place
-        place += 7
-    return value
