@@ -52,11 +52,16 @@ def dense(
     y: float = 0.01,
     per_channel: bool = False,
     least: int = -127,
+    lowest: int = -128,
 ) -> Layer:
-    """A FULLY_CONNECTED with a bias of 64 bits, and weights from `least` upwards."""
+    """A FULLY_CONNECTED with a bias of 64 bits, and weights from `least` upwards.
+
+    Weights up to `lowest` become -128 before.
+    """
     scales = tuple(0.002 * (1 + i % 3) for i in range(channels if per_channel else 1))
     weights = random_constant((channels, depth), "int8", scales=scales)
-    weights = replace(weights, value=np.maximum(weights.value, least))
+    bytes_ = np.where(weights.value <= lowest, np.int8(-128), weights.value)
+    weights = replace(weights, value=np.maximum(bytes_, least))
     x = Operand((rows, depth), "int16", 0.001)
     bias = numbers(np.arange(channels) * 301 - 700, "int64")
     options = {"quantized_bias_type": "int64", "fused_activation_function": "NONE"}
@@ -74,7 +79,9 @@ CASES = {
     "dense_one": dense(1, 24, 6),
     "dense_rest": dense(4, 21, 7, per_channel=True),
     "dense_long": dense(1, 1500, 5, y=0.1),
-    "dense_bytes": dense(1, 28, 5, least=-128),
+    "dense_bytes": dense(1, 28, 5, least=-128, lowest=-60),
+    "dense_corrected": dense(2, 90, 15, least=-128, lowest=-125),
+    "dense_corrected_chunks": dense(1, 1500, 5, y=0.1, least=-128),
 }
 
 
@@ -91,6 +98,7 @@ def test_every_decision_on_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert tiles | {("half", "weights", weights) for weights in ("h8", "h16")} <= values
     kernels = candidates().layers.compile(BOARD).files["halves_kernels.c"]
     assert all(f"1X4, {kind}," in kernels for kind in ("H8", "P8", "H16"))
+    assert kernels.count("tvmtiny_half_correct(") >= 2
     kinds = {
         layer.schedule.rpartition(" ")[2] for layer in candidates().layers.compile(BOARD).layers
     }
@@ -125,10 +133,11 @@ def test_scales_that_are_not_proven_stay_in_double() -> None:
     [
         (conv((12, 12), 16, 16), "balanced", 0.98),
         (dense(1, 256, 64), "balanced", 1.0),
-        (dense(1, 640, 128, least=-128), "balanced", 1.25),
+        (dense(1, 640, 128, least=-128), "balanced", 1.0),
+        (dense(1, 256, 64, least=-128), "balanced", 1.1),
         (dense(1, 640, 128), "speed", 0.8),
     ],
-    ids=["conv", "dense", "dense_bytes", "dense_speed"],
+    ids=["conv", "dense", "dense_bytes", "dense_short_bytes", "dense_speed"],
 )
 def test_instructions(layer: Layer, goal: str, most: float) -> None:
     layers = SideBySide("half", {"layer": layer}, 0.0)

@@ -11,7 +11,8 @@
  * x0 and x1 of both pairs of channels, then those of x2 and x3. As they are they add up to
  * P = 256 * sum(w * x) + sum(v * x) in 64 bits, and their lower bytes to Q = sum(v * x), which 32 bits
  * hold, so that sum(w * x) is (P - Q) / 256. The initial accumulators are Q of the first pair, P of
- * both, and Q of the second.
+ * both, and Q of the second. A weight w of -128 does not fit beside a negative v. It is stored as -127, and
+ * tvmtiny_half_correct subtracts the input from the sum.
  */
 #ifndef TVMTINY_DSP_HALF_H
 #define TVMTINY_DSP_HALF_H
@@ -172,6 +173,19 @@ TVMTINY_INLINE void tvmtiny_half(const uint32_t *x, const int32_t *stream, int32
   }
 
 #endif
+
+/* Subtracts inputs of one pixel from sums. Each word of the stream has the position of an input in its
+ * lower half, and that of the sum in its upper half. */
+TVMTINY_INLINE void tvmtiny_half_correct(const void *x, const int32_t *stream, int32_t *sums,
+                                         const int32_t *end)
+{
+  const uint8_t *const bytes = (const uint8_t *)x;
+  do {
+    const uint32_t place = (uint32_t)*stream++;
+    const uint8_t *const input = bytes + 2u * (place & 0xffffu);
+    sums[place >> 16] -= (int16_t)((uint32_t)input[0] | ((uint32_t)input[1] << 8));
+  } while (stream != end);
+}
 
 /* ---- Patches ------------------------------------------------------------------------------ */
 

@@ -9,11 +9,12 @@ from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups as convolution_groups
+from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.half_packing import HalfChunk, pack
+from tvmtiny.schedule.families.dsp.half_packing import HalfChunk, HalfStream, pack
 from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
 from tvmtiny.schedule.families.dsp.near import HEADER as NEAR_HEADER
 from tvmtiny.schedule.families.dsp.near import near
@@ -42,8 +43,8 @@ _CYCLES = {
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 _UNROLLS = (4, 8, 16)
 
-#: Instructions per output, and per copied group.
-_EPILOGUE, _COPY = 12, 5
+#: Instructions per output, per copied group, and per correction.
+_EPILOGUE, _COPY, _CORRECTION = 12, 5, 9
 
 
 def half_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
@@ -76,15 +77,15 @@ def implement_half(
     packed = pack(node, layer.weights, tile, weight_format, unroll)
     if packed is None:
         return None
-    chunks, stream = packed
-    scaling = factors(node, oracle, len(chunks) > 1)
+    scaling = factors(node, oracle, len(packed.chunks) > 1)
     count = packing.groups(layer.depth)
     steps = -(-layer.pixels // tile.pixels)
     each = count * _INSTRUCTIONS[tile.shape][weight_format] + 2 * tile.pixels * tile.channels
     total = steps * -(-layer.channels // tile.channels) * each
     total += steps * tile.pixels * (count * _COPY + _EPILOGUE * layer.channels)
-    function = _Function(node, layer, tile, chunks, stream.size, scaling).build(chosen)
-    arguments = (node.input(0), stream, scaling.values)
+    total += layer.pixels * packed.corrections * _CORRECTION
+    function = _Function(node, layer, tile, packed, scaling).build(chosen)
+    arguments = (node.input(0), packed.words, scaling.values)
     return Implementation(function, arguments, chosen, total)
 
 
@@ -139,12 +140,12 @@ class _Function:
         node: Node,
         layer: Layer,
         tile: packing.TileShape,
-        chunks: Sequence[HalfChunk],
-        words: int,
+        packed: HalfStream,
         scaling: Factors,
     ) -> None:
+        chunks, words = packed.chunks, packed.words.size
         self._node, self._layer, self._tile, self._chunks = node, layer, tile, chunks
-        self._scaling = scaling
+        self._scaling, self._corrections = scaling, packed.corrections
         # Whole groups of one pixel are read in place.
         self._copied = (
             tile.pixels > 1 or layer.geometry is not None or layer.depth % packing.GROUP != 0
@@ -195,6 +196,8 @@ class _Function:
                 calls = [nest.call(self._together.gather, source, position, target)]
             for number, chunk in enumerate(self._chunks):
                 calls += self._chunk(position, number, chunk)
+            if self._corrections:
+                calls.append(self._correct(position))
             return [*calls, nest.loop(tile.pixels, "lane", finished)]
 
         kernels = list(dict.fromkeys(chunk.preamble for chunk in self._chunks))
@@ -253,11 +256,7 @@ class _Function:
     def _chunk(self, position: nest.Argument, number: int, chunk: HalfChunk) -> list[tirx.Stmt]:
         """Compute the sums of a chunk."""
         tile, channels = self._tile, self._layer.channels
-        if self._copied:
-            source = nest.address(self._patches, 2 * chunk.first * tile.pixels)
-        else:
-            start = position * self._layer.depth + chunk.first * packing.GROUP
-            source = nest.address(self._x, start)
+        source = self._inputs(position, chunk.first)
         # If tiles do not divide the channels, the last tile overlaps the previous one.
         whole = channels - channels % tile.channels
         split = chunk.words * whole // len(packing.channel_order(channels, tile))
@@ -274,3 +273,20 @@ class _Function:
             )
             for start, end, channel in parts
         ]
+
+    def _inputs(self, position: nest.Argument, group: int) -> Expression:
+        """The address of the inputs of a group and those that follow."""
+        if self._copied:
+            return nest.address(self._patches, 2 * group * self._tile.pixels)
+        return nest.address(self._x, position * self._layer.depth + group * packing.GROUP)
+
+    def _correct(self, position: nest.Argument) -> tirx.Stmt:
+        """Correct the sums of weights that were changed to fit halfwords."""
+        end = self._stream.shape[0]
+        return nest.call(
+            "tvmtiny_half_correct",
+            self._inputs(position, 0),
+            nest.address(self._stream, end - self._corrections),
+            nest.address(self._sums),
+            nest.address(self._stream, end),
+        )
