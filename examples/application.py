@@ -1,7 +1,8 @@
 """The steps of all applications, from a data set to a board and to Zephyr and Arduino projects.
 
-Each application is a module with a data set and a Keras model; this module trains, quantizes,
-compiles, runs the held-out samples on a board in QEMU and on this machine, and writes projects.
+Each application is a module with a data set and a Keras model; this module trains and quantizes the
+model or takes the trained one from ``models/``, compiles it, runs the held-out samples on a board
+in QEMU and on this machine, and writes projects.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import tvmtiny
 from tvmtiny.creating import create_zephyr_application
 from tvmtiny.design.data import Dataset
-from tvmtiny.design.training import TrainOptions, integers, train
+from tvmtiny.design.training import TrainOptions, accuracy, integers, train
 from tvmtiny.design.verifying import Verified, verify
 from tvmtiny.host.files import write_bytes, write_text
 from tvmtiny.preprocessing.front_end import FrontEnd
@@ -26,6 +27,9 @@ from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 
 BOARD, ZEPHYR_BOARD = "mps2-an386", "zephyr:mps2_an386"
+
+#: Trained and quantized models, which ``scripts/gallery.py --train`` writes.
+MODELS = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Outcome:
     train_samples, test_samples, classes
         Sizes of the data set.
     float_accuracy, accuracy
-        Accuracy on all test samples, before and after quantization.
+        Accuracy on all test samples, before and after quantization; the first is None for a model
+        that was not trained in this run.
     verified
         The comparison of the outputs on the board with those on this machine.
     zephyr, arduino
@@ -92,7 +97,7 @@ class Outcome:
     train_samples: int
     test_samples: int
     classes: int
-    float_accuracy: float
+    float_accuracy: float | None
     accuracy: float
     verified: Verified
     zephyr: str
@@ -113,8 +118,26 @@ def compiled_model(application: Application, out: Path) -> tvmtiny.Model:
     return model if sensor is None else tvmtiny.with_front_end(model, sensor.front_end)
 
 
+def trained(
+    application: Application, data: Dataset, epochs: int | None = None
+) -> tuple[bytes, float]:
+    """Train and quantize the network; returns the .tflite file and the accuracy in float."""
+    options = application.options
+    if epochs is not None:
+        options = TrainOptions(epochs, options.batch, options.rate, options.seed)
+    model = application.build(data.shape, data.classes)
+    train(model, data, options)
+    made = integers(model, data)
+    return made.content, made.float_accuracy
+
+
 def run(
-    application: Application, out: Path, epochs: int | None = None, samples: int | None = None
+    application: Application,
+    out: Path,
+    *,
+    training: bool = False,
+    epochs: int | None = None,
+    samples: int | None = None,
 ) -> Outcome:
     """Run all steps of an application.
 
@@ -122,20 +145,21 @@ def run(
     ----------
     out
         A folder for the model and the projects.
+    training
+        Train the network rather than take the model that ships.
     epochs, samples
         Smaller numbers than the application's own, for a quick run.
     """
     data = application.data()
     if samples is not None:
         data = cut(data, samples)
-    options = application.options
-    if epochs is not None:
-        options = TrainOptions(epochs, options.batch, options.rate, options.seed)
-    model = application.build(data.shape, data.classes)
-    train(model, data, options)
-    made = integers(model, data)
+    float_accuracy = None
+    if training:
+        content, float_accuracy = trained(application, data, epochs)
+    else:
+        content = (MODELS / f"{application.name}.tflite").read_bytes()
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / f"{application.name}.tflite", made.content)
+    write_bytes(out / f"{application.name}.tflite", content)
     loaded, tested = compiled_model(application, out), data.x_test
     if application.sensor is not None:
         tested = application.sensor.samples()[: len(data.x_test)]
@@ -154,8 +178,8 @@ def run(
         len(data.x_train),
         len(data.x_test),
         data.classes,
-        made.float_accuracy,
-        made.accuracy,
+        float_accuracy,
+        accuracy(content, data.x_test, data.y_test),
         verified,
         str(out / "zephyr"),
         str(out / "arduino"),
@@ -166,8 +190,10 @@ def main(application: Application) -> None:
     """Run an application from the command line, and print the results as JSON."""
     parser = argparse.ArgumentParser(description=f"The application {application.name}.")
     parser.add_argument("--out", type=Path, default=Path("build") / application.name)
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--train", action="store_true", help="train the network; needs Keras")
+    parser.add_argument("--epochs", type=int, help="fewer passes over the samples, with --train")
     given = parser.parse_args()
-    text = json.dumps(asdict(run(application, given.out, given.epochs)), indent=2)
+    found = run(application, given.out, training=given.train, epochs=given.epochs)
+    text = json.dumps(asdict(found), indent=2)
     write_text(given.out / "outcome.json", f"{text}\n")
     print(text)

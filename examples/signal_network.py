@@ -26,8 +26,3 @@ def network(shape: tuple[int, ...], classes: int, filters: tuple[int, ...], kern
 def as_images(x: np.ndarray) -> np.ndarray:
     """Turn ``(samples, channels, steps)`` into images ``(samples, steps, 1, channels)``."""
     return x.transpose(0, 2, 1)[:, :, None].astype(np.float32)
-
-
-def as_classes(y: np.ndarray, names: list[str]) -> np.ndarray:
-    """Turn names of classes into integers."""
-    return np.array([names.index(str(name)) for name in y])

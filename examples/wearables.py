@@ -10,7 +10,8 @@ about other people.
 from __future__ import annotations
 
 from application import Application, main
-from signal_network import as_classes, as_images, network
+from package_data import read_series
+from signal_network import as_images, network
 
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions
@@ -18,14 +19,10 @@ from tvmtiny.design.training import TrainOptions
 
 def data() -> Dataset:
     """Read samples of 100 steps and 6 channels."""
-    from aeon.datasets import load_basic_motions
-
-    (x, y), (xt, yt) = (load_basic_motions(split=part) for part in ("train", "test"))
-    names = sorted({str(name) for name in y})
+    (x, y), (xt, yt) = (read_series("BasicMotions", part) for part in ("TRAIN", "TEST"))
     # The recordings for training are sorted by class.
     order = [i for start in range(10) for i in range(start, 40, 10)]
-    x, y = x[order], y[order]
-    return Dataset(as_images(x), as_classes(y, names), as_images(xt), as_classes(yt, names))
+    return Dataset(as_images(x[order]), y[order], as_images(xt), yt)
 
 
 APPLICATION = Application(

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """Run the applications in ``examples/``, and write the tables and pictures of docs/examples.md.
 
+    scripts/gallery.py --train NAME ...  # train these, write examples/models/, then as without
     scripts/gallery.py NAME ...  # run these, write docs/figures/examples/, then the page
     scripts/gallery.py           # only write the page and its pictures, from what is stored
 
-Running needs the extra ``design`` and the packages with the data. An application is run as
-``python examples/NAME.py`` does; then one inference is profiled on three boards.
+Training needs the extra ``design``, and running the data that ``scripts/setup.sh dev`` brings. An
+application is run as ``python examples/NAME.py`` does; then one inference is profiled on three
+boards.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -40,13 +44,18 @@ _PARTS = re.compile(r"(<!-- gallery (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _CELL, _BAR, _BARS = 22, 18, 300
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, training: bool) -> dict[str, Any]:
     """Run an application and profile its network with the front end on all boards."""
     application = import_module(name).APPLICATION
     steps = import_module("application")
     out = ROOT / "build" / name
-    found = asdict(steps.run(application, out))
+    found = asdict(steps.run(application, out, training=training))
     del found["zephyr"], found["arduino"]
+    if training:
+        shutil.copy(out / f"{name}.tflite", steps.MODELS)
+    else:
+        stored = json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
+        found["float_accuracy"] = stored["float_accuracy"]
     model = steps.compiled_model(application, out)
     inputs = None
     for board in BOARDS:
@@ -125,9 +134,13 @@ def picture(name: str, found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the named applications, then write pictures and tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an application")
+    parser.add_argument("--train", action="store_true", help="train these anew")
+    given = parser.parse_args()
     FIGURES.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:]:
-        text = json.dumps(measure(name), indent=1)
+    for name in given.names:
+        text = json.dumps(measure(name, given.train), indent=1)
         (FIGURES / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
     all_found = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))

@@ -178,6 +178,7 @@ setup_python() {
     if [[ $kind == dev ]]; then
         setup_monocypher
         setup_mbedtls
+        setup_example_data
         printf '%s\n' "$wanted" >"$venv/.stamp-run"
     fi
 }
@@ -227,6 +228,18 @@ setup_mbedtls() {
         say "apt-get could not bring the sources of Mbed TLS (see .venv/pip.log); going on without"
     fi
     rm -rf "$work"
+}
+
+# The data of the applications in examples/. Two packages hold it; their programs, and what these need,
+# are not wanted, so any Python will do. aeon 1.6 is the last release with the data.
+setup_example_data() {
+    local folder=$venv/src/data
+    [[ -d $folder/aeon/datasets/data && -d $folder/heartpy/data ]] && return
+    # Without it, tests of these applications are skipped.
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps --no-compile --upgrade \
+        --ignore-requires-python --only-binary :all: --target "$folder" aeon==1.6.0 heartpy==1.2.7 \
+        >>"$venv/pip.log" 2>&1 ||
+        say "pip could not bring the data of the examples (see .venv/pip.log); going on without"
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

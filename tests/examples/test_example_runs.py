@@ -1,28 +1,29 @@
-"""The applications in ``examples/``, on a small cut and for a few epochs; skipped without Keras."""
+"""The applications in ``examples/``: with the models that ship, and trained on request."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.design.keras_samples import keras
 from tests.tools import ROOT, on_qemu
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.training import accuracy
 
 EXAMPLES = ROOT / "examples"
+FIGURES = ROOT / "docs" / "figures" / "examples"
 
-#: Applications, and the package that holds their data.
-NAMES = {
-    "agriculture": "aeon",
-    "bearing": "numpy",
-    "health": "heartpy",
-    "industry": "aeon",
-    "vision": "sklearn",
-    "wearables": "aeon",
-}
+#: Modules that are no applications.
+SHARED = {"application", "package_data", "signal_network"}
+
+NAMES = ("agriculture", "bearing", "health", "industry", "vision", "wearables")
 
 
 @pytest.fixture(autouse=True)
@@ -30,24 +31,59 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules of the folder import each other by name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield
-    for name in (*NAMES, "application", "signal_network"):
+    for name in (*NAMES, *SHARED):
         sys.modules.pop(name, None)
 
 
+def _application(name: str) -> Any:
+    """An application; skips the test if its data is missing, and names what would bring it."""
+    found = import_module(name).APPLICATION
+    try:
+        found.data()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"not installed: {error}")
+    return found
+
+
 def test_every_application_is_tested() -> None:
-    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"application", "signal_network"}
-    assert files == NAMES.keys()
+    files = {path.stem for path in EXAMPLES.glob("*.py")} - SHARED
+    assert files == set(NAMES)
+    assert {path.stem for path in (EXAMPLES / "models").iterdir()} == files
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_is_as_accurate_as_the_page_says(name: str) -> None:
+    data: Dataset = _application(name).data()
+    stored = json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
+    assert [len(data.x_train), len(data.x_test)] == [
+        stored["train_samples"],
+        stored["test_samples"],
+    ]
+    content = (EXAMPLES / "models" / f"{name}.tflite").read_bytes()
+    assert accuracy(content, data.x_test, data.y_test) == stored["accuracy"]
 
 
 @on_qemu
-@pytest.mark.parametrize("name", list(NAMES))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_small_cut(name: str, tmp_path: Path) -> None:
-    keras()
-    pytest.importorskip(NAMES[name], reason=f"not installed: {NAMES[name]}")
-    application = import_module(name).APPLICATION
-    outcome = import_module("application").run(application, tmp_path, epochs=2, samples=40)
+    outcome = import_module("application").run(_application(name), tmp_path, samples=20)
     assert outcome.verified.equal
-    assert outcome.verified.accuracy == outcome.verified.host_accuracy
-    assert outcome.verified.samples == outcome.test_samples <= 40
+    assert outcome.verified.accuracy == outcome.verified.host_accuracy == outcome.accuracy
+    assert outcome.verified.samples == outcome.test_samples <= 20
     assert (tmp_path / "zephyr" / "CMakeLists.txt").is_file()
     assert (tmp_path / "arduino" / "library.properties").is_file()
+
+
+@on_qemu
+@pytest.mark.skipif(
+    not os.environ.get("TVMTINY_EXAMPLES"),
+    reason="TVMTINY_EXAMPLES is not set: training takes a minute",
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_training_on_a_small_cut(name: str, tmp_path: Path) -> None:
+    keras()
+    application = _application(name)
+    run = import_module("application").run
+    outcome = run(application, tmp_path, training=True, epochs=2, samples=40)
+    assert outcome.verified.equal and outcome.float_accuracy is not None
+    assert outcome.verified.accuracy == outcome.verified.host_accuracy
