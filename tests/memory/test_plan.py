@@ -231,6 +231,18 @@ def test_the_simple_bound_counts_padding_behind_all_but_the_last(sizes: tuple[in
     assert together.lower_bound == sum(sizes) + sum(padding) - max(padding)
 
 
+def test_the_simple_bound_counts_what_overlaps_cannot_share() -> None:
+    """A search for offsets would prove the same; for rings it would take seconds."""
+    read = [Request("a", 60, 0, 1), Request("b", 48, 0, 1), Request("beside", 20, 1, 1)]
+    written = Request("written", 80, 1, 2)
+    overlaps = [Overlap("written", "a", 36), Overlap("written", "b", 52)]
+    greedy = plan([*read, written], overlaps, time_limit=0)
+    assert greedy.lower_bound == 60 + 48 + 20 + 36
+    assert plan([*read, written], overlaps).total == greedy.lower_bound
+    # Without its own start nothing is left of it: all may lie at the same place.
+    assert plan([read[0], written], [Overlap("written", "a", -8)], time_limit=0).lower_bound == 80
+
+
 @pytest.mark.parametrize(
     ("insides", "words"),
     [
@@ -283,7 +295,8 @@ def test_very_many_requests_stay_with_the_greedy_placement(
 
     monkeypatch.setattr(module, "solve", unsolved)
     # No placement is proven to be the best.
-    monkeypatch.setattr(module, "_stacked", lambda clique: 0)
+    for bound in ("stacked_bound", "overlapped_bound"):
+        monkeypatch.setattr(module, bound, lambda *_: 0)
     chain = [Request(f"r{i}", 16 + i % 7, i, i + 1) for i in range(module.MOST_REQUESTS + 1)]
     assert plan(chain[:-1]).total == plan(chain).total
     assert asked == [module.MOST_REQUESTS]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tvmtiny.memory.bounds import overlapped_bound, stacked_bound
 from tvmtiny.memory.exact import solve
 from tvmtiny.memory.first_fit import extent, first_fit, settle
 from tvmtiny.memory.problem import Conflicts, Inside, Overlap, Problem, Request
@@ -96,20 +97,14 @@ def _plan(problem: Problem, time_limit: float) -> Plan:
     offsets = first_fit(conflicts)
     total = extent(conflicts, offsets)
     cliques = conflicts.cliques()
-    bound = max(map(_stacked, cliques), default=0)
-    bound = max([bound, *(group.size for group in conflicts.groups)])
+    bound = stacked_bound(conflicts, cliques)
     alive = max((len(clique) for clique in cliques), default=0)
     small = alive <= MOST_ALIVE and len(requests) <= MOST_REQUESTS
+    if total > bound and small:
+        bound = max(bound, overlapped_bound(conflicts))
     if total > bound and time_limit > 0 and small:
         solution = solve(conflicts, offsets, bound, time_limit)
         bound = solution.lower_bound
         if solution.offsets is not None and extent(conflicts, solution.offsets) < total:
             offsets = settle(conflicts, solution.offsets)
     return Plan(offsets, extent(conflicts, offsets), bound)
-
-
-def _stacked(clique: Sequence[Request]) -> int:
-    """Return the least bytes of disjoint requests; padding follows each of them but the last."""
-    unit = min(request.alignment for request in clique)
-    padding = [-request.size % unit for request in clique]
-    return sum(request.size for request in clique) + sum(padding) - max(padding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from math import lcm
 
@@ -210,6 +211,17 @@ class Conflicts:
         offsets = {a.name: offset_a, b.name: offset_b}
         return any(o.allows(offsets[o.written], offsets[o.read]) for o in overlaps)
 
+    @cached_property
+    def alive(self) -> tuple[tuple[Request, ...], ...]:
+        """The requests that are alive at each step where one begins, the largest ones first."""
+        steps = sorted({r.first for r in self.requests.values()})
+        alive: list[list[Request]] = [[] for _ in steps]
+        for request in sorted(self.requests.values(), key=lambda r: (-r.size, r.name)):
+            begin, end = bisect_left(steps, request.first), bisect_right(steps, request.last)
+            for requests in alive[begin:end]:
+                requests.append(request)
+        return tuple(map(tuple, alive))
+
     def cliques(self) -> list[list[Request]]:
         """Choose, for each step, requests that must all be disjoint, the largest ones first."""
         found: dict[tuple[str, ...], list[Request]] = {}
@@ -217,13 +229,7 @@ class Conflicts:
             name: {other for other, overlaps in rivals.items() if not overlaps}
             for name, rivals in self._rivals.items()
         }
-        steps = sorted({r.first for r in self.requests.values()})
-        alive: list[list[Request]] = [[] for _ in steps]
-        for request in sorted(self.requests.values(), key=lambda r: (-r.size, r.name)):
-            begin, end = bisect_left(steps, request.first), bisect_right(steps, request.last)
-            for requests in alive[begin:end]:
-                requests.append(request)
-        for largest_first in alive:
+        for largest_first in self.alive:
             chosen: dict[str, Request] = {}
             for request in largest_first:
                 if chosen.keys() <= apart[request.name]:
