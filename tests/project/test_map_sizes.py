@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tvmtiny.project.sizes import library_members, measure, read_map
+from tests.project.library_members import library_members
+from tvmtiny.project.sizes import measure, read_map
 from tvmtiny.targets.architectures import find_architecture
 
 MAP = """\

@@ -18,6 +18,7 @@ import pytest
 from host_runner import WARNINGS
 from tools import on_qemu, on_qemu_boards
 
+from tests.project.library_members import library_members
 from tvmtiny.errors import (
     BuildError,
     CapacityError,
@@ -296,7 +297,7 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
     """
     firmware = build(make_artifact(board, files={"hand_kernels.c": empty}), board, tmp_path)
     text = firmware.elf.with_name("firmware.map").read_text()
-    assert sizes.library_members(text) == ()
+    assert library_members(text) == ()
     assert 0 < firmware.sizes.code < 200
     assert firmware.sizes.constants == 0
     # The assumptions of generate() must not exceed the board's properties.
@@ -337,7 +338,7 @@ def test_library_functions_count_as_the_model(make_artifact: MakeArtifact, tmp_p
     soft = build(make_artifact("mps2-an385"), "mps2-an385", tmp_path / "soft")
     hard = build(make_artifact("mps2-an386"), "mps2-an386", tmp_path / "hard")
     text = soft.elf.with_name("firmware.map").read_text()
-    assert any("libgcc.a" in member for member in sizes.library_members(text))
+    assert any("libgcc.a" in member for member in library_members(text))
     assert soft.sizes.code > hard.sizes.code + 300
     assert hard.sizes.constants == 8
     assert hard.static_ram_bytes == 44

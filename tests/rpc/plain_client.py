@@ -14,6 +14,13 @@ CPU = struct.pack("<ii", 1, 0)
 UINT8 = struct.pack("<BBH", 1, 8, 1)
 
 
+def exception_text(packet: bytes) -> str:
+    """The text of an answer that makes the caller raise an error."""
+    (text,) = packets.arguments(packet)
+    assert isinstance(text, str)
+    return text
+
+
 def argument(value: int | float | str | bytes | None) -> bytes:
     if value is None:
         return struct.pack("<i", 0)
@@ -49,7 +56,7 @@ class Client:
     def ask(self, kind: int, body: bytes) -> bytes:
         answer = self.bridge.answer(packets.make(kind, body))
         if packets.code(answer) == packets.EXCEPTION:
-            text = packets.exception_text(answer)
+            text = exception_text(answer)
             failure = find_failure(text)
             raise failure.error if failure else DeviceError(text)
         return answer

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from flooding_peer import KINDS, flooding
+from plain_client import exception_text
 
 import tvmtiny
 from tvmtiny.errors import LinkError, LinkProtocolError, LinkTimeoutError
@@ -63,7 +64,7 @@ def test_the_bridge(kind: str, line: str) -> None:
             process.wait()
             os.close(to_bridge)
             os.close(from_bridge)
-    failure = find_failure(packets.exception_text(answer))
+    failure = find_failure(exception_text(answer))
     assert failure is not None and isinstance(failure.error, LinkError)
     wanted = LinkTimeoutError if kind not in ("gigabyte", "data") else LinkError
     assert isinstance(failure.error, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from plain_client import exception_text
 
 from tvmtiny.errors import (
     LinkClosedError,
@@ -44,7 +45,7 @@ def test_answers() -> None:
     assert packets.arguments(packets.return_text("é")) == [packets.STR, "é"]
     assert packets.arguments(packets.return_nothing()) == [None]
     assert packets.arguments(packets.return_nothing(called=True)) == [0, None]
-    assert packets.exception_text(packets.exception("a\0b")) == "a b"
+    assert exception_text(packets.exception("a\0b")) == "a b"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -197,15 +197,6 @@ class Image:
     def pack(self) -> bytes:
         """Return the content of the image file."""
         return self.hashed + self.digest + self.signature
-
-    def unsigned(self) -> Image:
-        """Return the same image without its signature."""
-        return replace(
-            self,
-            signature_kind=SignatureKind.NONE,
-            key_id=bytes(KEY_ID_BYTES),
-            signature=b"",
-        )
 
     def _check_numbers(self) -> None:
         for what in ("version", "minimum_firmware", "arena_bytes", "state_bytes", "stack_bytes"):

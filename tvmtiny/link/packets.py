@@ -26,7 +26,6 @@ __all__ = [
     "call",
     "code",
     "exception",
-    "exception_text",
     "longest_answer",
     "make",
     "return_handle",
@@ -143,12 +142,6 @@ def exception(text: str) -> bytes:
     # The text ends at its first zero byte.
     data = text.replace("\0", " ").encode("utf-8", "replace")
     return make(EXCEPTION, struct.pack("<iiQ", 1, RAW_STR, len(data)) + data)
-
-
-def exception_text(packet: bytes) -> str:
-    """Return the text of an exception packet."""
-    values = arguments(packet)
-    return values[0] if values and isinstance(values[0], str) else ""
 
 
 def return_nothing(*, called: bool = False) -> bytes:

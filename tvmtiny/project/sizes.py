@@ -15,7 +15,7 @@ from pathlib import Path
 from tvmtiny.results import FlashSizes
 from tvmtiny.targets.architectures import Sections
 
-__all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map", "total_of"]
+__all__ = ["InputSection", "measure", "measure_archive", "read_map", "total_of"]
 
 _START = "Linker script and memory map"
 _OUTPUT = re.compile(r"^(?P<output>[._A-Za-z][\w.$-]*)(?:\s|$)")
@@ -23,7 +23,7 @@ _NAME_ONLY = re.compile(r"^ (?P<name>[._A-Za-z]\S*)$")
 _SECTION = re.compile(
     r"^ (?P<name>[._A-Za-z]\S*)?\s+0x[0-9a-f]+\s+0x(?P<size>[0-9a-f]+)\s+(?P<file>\S.*)$"
 )
-_MEMBER = re.compile(r"^(?P<archive>.*\.a)\((?P<member>[^()]+)\)$")
+_MEMBER = re.compile(r"^(?P<archive>.*\.a)\([^()]+\)$")
 
 _TEXT = ".text"
 
@@ -80,23 +80,6 @@ def read_map(text: str) -> Iterator[InputSection]:
             name = ""
         else:
             name = ""
-
-
-def library_members(text: str) -> tuple[str, ...]:
-    """Return the library members that take space in the program, sorted.
-
-    Parameters
-    ----------
-    text
-        Content of a map file.
-    """
-    members = set()
-    for section in read_map(text):
-        takes_space = not section.output.startswith((".debug", ".comment"))
-        takes_space &= not section.output.endswith(".attributes")
-        if takes_space and (match := _MEMBER.match(section.file)):
-            members.add(f"{Path(match['archive']).name}({match['member']})")
-    return tuple(sorted(members))
 
 
 def _belongs_to(section: InputSection, function: str, sections: Sections) -> bool:

@@ -139,22 +139,6 @@ class ImageInput:
         spare = 2 * POSITION_BITS - LOG_BITS
         return (total + (1 << (spare - 1))) >> spare
 
-    def real_values(self, image: np.ndarray) -> np.ndarray:
-        """Compute the model's input in real numbers: float64, ``(out_height, out_width, c)``."""
-        s, (top, left, height, width) = self.settings, self.crop
-        part = self.pixels(image)[top : top + height, left : left + width].astype(float)
-        for axis, (count, size) in enumerate([(s.out_height, height), (s.out_width, width)]):
-            centres = (np.arange(count) + 0.5) * size / count
-            if s.resize == "nearest":
-                part = np.take(part, np.floor(centres).astype(int), axis)
-                continue
-            at = np.clip(centres - 0.5, 0, size - 1)
-            first = np.floor(at).astype(int)
-            share = (at - first).reshape([-1, *[1] * (2 - axis)])
-            after = np.minimum(first + 1, size - 1)
-            part = np.take(part, first, axis) * (1 - share) + np.take(part, after, axis) * share
-        return (part - np.array(self.means)) * np.array(self.scales)
-
 
 def _numbers(text: str, channels: int) -> tuple[float, ...]:
     """Parse one number for all channels, or one for each.
