@@ -28,6 +28,7 @@ Command = Any
         (("run", "digits", "--board", "micro-bit"), "microbit"),
         (("compile", "digits", "-o", "out", "--target", "cortex-m5"), "cortex-m55"),
         (("compile", "digits", "-o", "out", "--target", "mps2_an386"), "mps2-an386"),
+        (("compile", "digits", "-o", "out", "--target", "m4"), "cortex-m4"),
     ],
 )
 def test_unknown_target(words: tuple[str, ...], nearest: str, command: Command) -> None:
@@ -73,7 +74,15 @@ def test_unknown_oracle(command: Command, tmp_path: Path) -> None:
         ),
         (("compile", "digits", "-t", "cortex-m4"), "--output"),
         (("inspect", "digits", "--verbose"), "--verbose"),
-        (("run", "digits", "-b", "microbit", "--timeout", "soon"), "--timeout"),
+        (
+            ("run", "digits", "-b", "microbit", "--timeout", "1s"),
+            "Invalid value for '--timeout': '1s' is not a number",
+        ),
+        (
+            ("compile", "digits", "-o", "out", "-t", "cortex-m4", "--ram-budget", "16K"),
+            "Invalid value for '--ram-budget': '16K' is not a whole number",
+        ),
+        (("compile", "digits", "--optimize"), "requires an argument"),
     ],
 )
 def test_usage(words: tuple[str, ...], part: str, command: Command) -> None:
@@ -81,6 +90,19 @@ def test_usage(words: tuple[str, ...], part: str, command: Command) -> None:
     assert part in message
     command_that_is = "tvmtiny" if words[0] == "build" else f"tvmtiny {words[0]}"
     assert f"{command_that_is} --help" in message
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("digit", "digits"), ("Sine", "sine")])
+def test_unknown_model(name: str, nearest: str, command: Command) -> None:
+    message = command("inspect", name).error(2)
+    assert f"there is no model {name!r}; did you mean {nearest}?" in message
+    assert "did you mean" not in command("inspect", "resnet50").error(2)
+
+
+def test_an_invalid_size_is_named_before_a_missing_one(command: Command) -> None:
+    message = command("memory", "digits", "--board", "cortex-m4", "--ram", "16kb").error(2)
+    assert "'16kb' is not a size" in message
+    assert "such as 65536, 64K or 1M" in message
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])

@@ -51,6 +51,7 @@ from tvmtiny.cli.console import (
     separate_places,
 )
 from tvmtiny.errors import InputError, TvmtinyError
+from tvmtiny.errors.base import quoted
 
 #: Exit code for a usage error; the same code as `tvmtiny.errors.InputError`.
 EXIT_USAGE = 2
@@ -62,6 +63,12 @@ EXIT_INTERNAL = 70
 
 #: Error numbers of a disk that is full or failing.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+#: Reports of Pydantic that do not name the value, and descriptions of valid values.
+_NOT_NUMBERS = (
+    ("Input should be a valid integer, unable to parse string as an integer", "a whole number"),
+    ("Input should be a valid number, unable to parse string as a number", "a number"),
+)
 
 #: Options that name hardware: most commands have one of them.
 _HARDWARE = {"--board", "--cpu", "--target"}
@@ -180,7 +187,7 @@ def _run(words: list[str], debug: bool) -> int:
             return _fail("interrupted", EXIT_INTERRUPTED)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        message = _usage(error)
+        message = _usage(error, words)
         # Without arguments, the help has already been printed.
         return _fail(message, EXIT_USAGE) if message else EXIT_USAGE
     except TvmtinyError as error:
@@ -233,7 +240,8 @@ def _configure(words: list[str]) -> tuple[list[str], Config]:
         return words, Config()
 
 
-def _usage(error: typer.TyperException) -> str:
+def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
+    """Return the message for a usage error of a command line; empty if the help was printed."""
     context = getattr(error, "ctx", None)
     if context is not None and getattr(error, "option_name", "") in _HARDWARE:
         # Similar spelling would suggest options that have nothing to do with hardware.
@@ -241,11 +249,31 @@ def _usage(error: typer.TyperException) -> str:
         error.possibilities = sorted(own & _HARDWARE)  # type: ignore[attr-defined]
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message else error).rstrip(".")
+    for unclear, correct in _NOT_NUMBERS:
+        if unclear in text and (given := _invalid_value(error)):
+            text = text.replace(unclear, f"{given} is not {correct}")
     meaning = getattr(getattr(error, "param", None), "help", None)
     if meaning and text.startswith("Missing "):
         text += f": {meaning.partition('. ')[0].rstrip('.')}"
-    command = context.command_path if context is not None else "tvmtiny"
+    command = context.command_path if context is not None else _command_path(words)
     return f"{text}; see {command} --help" if text else ""
+
+
+def _invalid_value(error: BaseException) -> str:
+    """Return the value that a conversion failed on, quoted; empty if it is not known."""
+    found = getattr(error.__cause__, "errors", list)()
+    return quoted(found[0]["input"]) if found else ""
+
+
+def _command_path(words: Sequence[str]) -> str:
+    """Return the program and the commands at the beginning of a command line."""
+    path, command = [str(app.info.name)], _group()
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 def _fail(message: str, code: int) -> int:

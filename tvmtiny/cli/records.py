@@ -59,7 +59,10 @@ def list_records(
 
 def show(
     workload: Annotated[
-        str, typer.Argument(help="Part of a workload's key, such as CONV_2D or int8[1,25,5,64].")
+        str,
+        typer.Argument(
+            metavar="WORKLOAD", help="Part of a workload's key, such as CONV_2D or int8[1,25,5,64]."
+        ),
     ],
     path: _PlaceArgument = None,
     json: JsonOption = False,

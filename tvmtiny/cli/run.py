@@ -94,7 +94,7 @@ def run(
             result = run_once(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:
-            tell("comparing with the oracle")
+            tell("comparing every layer with the reference kernels")
             checked = compare(loaded, artifact, result, inputs)
     if real is not None:
         result = _in_real_numbers(result, artifact)

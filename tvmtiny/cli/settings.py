@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.cli.console import NOTE
+from tvmtiny.errors.base import quoted
 from tvmtiny.options import COMPILE_OPTIONS
 
 if TYPE_CHECKING:
@@ -191,7 +195,26 @@ def _each(option: str, given: Sequence[str], models: int) -> Sequence[str | None
 
 
 def model_path(model: str) -> str:
-    """Return the path of a shipped model given its name, or `model` itself."""
+    """Return the path of a shipped model given its name, or `model` itself.
+
+    Raises
+    ------
+    InputError
+        A name without a suffix is neither that of a shipped model nor that of a file.
+    """
     from tvmtiny import models
 
-    return str(models.path(model)) if model in models.names() else model
+    known = models.names()
+    if model in known:
+        return str(models.path(model))
+    path = Path(model)
+    if not path.suffix and path.name == model and not os.path.lexists(path):
+        from tvmtiny.errors import InputError
+
+        near = difflib.get_close_matches(model.lower(), known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise InputError(
+            f"there is no model {quoted(model)}; {meant}give the path of a .tflite file, or the "
+            f"name of a shipped model: {', '.join(known)}"
+        )
+    return model

@@ -116,7 +116,7 @@ class InputDataError(InputError):
     expected
         Description of valid data, for example ``int8 (1, 49, 10, 1)``.
     got
-        Description of the data that was given.
+        Description of the data that was given; empty if the reason says enough.
     """
 
     name: str
@@ -125,10 +125,10 @@ class InputDataError(InputError):
     got: str
 
     def __str__(self) -> str:
+        got = f", got {one_line(self.got)}" if self.got else ""
         return (
             f"input {quoted(self.name)}: {one_line(self.reason)}; expected "
-            f"{one_line(self.expected)}, "
-            f"got {one_line(self.got)}"
+            f"{one_line(self.expected)}{got}"
         )
 
 

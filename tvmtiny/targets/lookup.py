@@ -240,13 +240,19 @@ def board_with_memory(
                 f"such as {found.cpu.name}"
             )
         return found.board
-    if ram is None or flash is None:
-        missing = [word for word, size in (("--ram", ram), ("--flash", flash)) if size is None]
+    # An invalid size is reported before a missing one.
+    sizes = {
+        word: None if size is None else parse_size(size)
+        for word, size in (("--ram", ram), ("--flash", flash))
+    }
+    ram_bytes, flash_bytes = sizes.values()
+    if ram_bytes is None or flash_bytes is None:
+        missing = [word for word, size in sizes.items() if size is None]
         raise InputError(
             f"{found.name} is a CPU, whose memory is not known; give {' and '.join(missing)}, too, "
             "such as --ram 256K --flash 1M, or name a board"
         )
-    return board_of_cpu(found.cpu, parse_size(ram), parse_size(flash))
+    return board_of_cpu(found.cpu, ram_bytes, flash_bytes)
 
 
 def own_boards(files: BoardFiles) -> tuple[dict[str, Board], tuple[BoardFileError, ...]]:

@@ -129,10 +129,16 @@ class Values:
 
 
 def nearest(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Return the names most similar to `name`, best first; upper case and ``_`` do not matter."""
+    """Return the names most similar to `name`, best first; upper case and ``_`` do not matter.
+
+    If none is similar, names that contain `name` are returned, such as ``cortex-m4`` for ``m4``.
+    """
     lowered = name.lower().replace("_", "-")
     spelled = {word.lower().replace("_", "-"): word for word in known}
-    return tuple(spelled[word] for word in difflib.get_close_matches(lowered, spelled, 3, 0.5))
+    near = difflib.get_close_matches(lowered, spelled, 3, 0.5)
+    if not near and len(lowered) > 1:
+        near = [word for word in spelled if lowered in word][:3]
+    return tuple(spelled[word] for word in near)
 
 
 def _shown(value: object) -> str:
