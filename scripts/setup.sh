@@ -37,8 +37,9 @@ setup_programs() {
     # GCC answers with the bare name where the file is missing.
     [[ $(arm-none-eabi-gcc -print-file-name=nano.specs 2>/dev/null) == /* ]] ||
         packages+=(libnewlib-arm-none-eabi)
+    # The generated C also runs on the host: `tvmtiny evaluate`, and programs of users.
+    command -v gcc >/dev/null || packages+=(gcc libc6-dev)
     if [[ $1 == dev ]]; then
-        command -v gcc >/dev/null || packages+=(gcc libc6-dev)
         command -v g++ >/dev/null || packages+=(g++)
         command -v clang >/dev/null || packages+=(clang)
         command -v cmake >/dev/null || packages+=(cmake)

@@ -217,7 +217,7 @@ def test_nothing_is_asked_of_apt_where_all_is_there(machine: Machine) -> None:
 def test_without_apt_get(machine: Machine) -> None:
     code, text, _ = machine.setup()
     assert code == 1
-    for package in ("qemu-system-arm", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"):
+    for package in ("qemu-system-arm", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "gcc"):
         assert package in text
     assert text.count("\n") == 1
     assert not machine.venv.exists()
@@ -239,7 +239,7 @@ def test_without_root() -> None:
     assert code == 1, text
     assert (
         "sudo apt-get update && sudo apt-get install "
-        "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi"
+        "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev"
     ) in text
     assert called(calls, "apt-get") == 0
 

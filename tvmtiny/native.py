@@ -21,9 +21,10 @@ from tvmtiny.host.unfinished import remove, work_folder_for
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
 
-__all__ = ["NativeFeed", "NativeModel"]
+__all__ = ["HOST_COMPILER", "NativeFeed", "NativeModel"]
 
-_COMPILER = Tool("cc", "gcc", "to compile the generated C for this machine")
+#: The compiler of the host; Debian's gcc alone brings no C library.
+HOST_COMPILER = Tool("cc", "gcc libc6-dev", "to compile the generated C for this machine")
 #: Host seconds allowed per inference before the program counts as hung.
 _SECONDS_A_RUN = 5.0
 _LEAST_SECONDS = 60.0
@@ -114,7 +115,7 @@ def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
     # No model's name ends in an underscore, so these names cannot clash.
     write_text(directory / "main_.c", text)
     sources = sorted(name for name in artifact.files if name.endswith(".c"))
-    command = [find_tool(_COMPILER), "-std=c99", "-O2", "-DTVMTINY_PORTABLE", "-o", "program_"]
+    command = [find_tool(HOST_COMPILER), "-std=c99", "-O2", "-DTVMTINY_PORTABLE", "-o", "program_"]
     run_tool([*command, *sources, "main_.c"], directory, directory / "build_.log")
     return directory / "program_"
 

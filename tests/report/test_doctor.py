@@ -42,6 +42,8 @@ def test_nothing_is_installed(bare: Path) -> None:
     ):
         assert found[tool].status is Status.MISSING
         assert found[tool].remedy == f"sudo apt-get install {package}"
+    assert found["cc"].status is Status.NOTE
+    assert found["cc"].remedy == "sudo apt-get install gcc libc6-dev"
     assert found["Zephyr"].status is Status.NOTE and "ZEPHYR_BASE" in found["Zephyr"].remedy
     assert found["apache-tvm"].status is Status.OK
 

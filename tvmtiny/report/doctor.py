@@ -20,6 +20,7 @@ from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.elf import code_of
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
+from tvmtiny.native import HOST_COMPILER
 from tvmtiny.project.zephyr.source_tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards, cpus
 from tvmtiny.targets.architectures import Architecture, architectures, find_architecture
@@ -79,6 +80,7 @@ def diagnose(environment: Mapping[str, str]) -> tuple[Finding, ...]:
         *_packages(),
         *(_compiler(architecture) for architecture in architectures()),
         *_assembler(),
+        _host_compiler(),
         *(_emulator(architecture) for architecture in architectures()),
         *_zephyr(environment),
         *_serial_ports(),
@@ -132,6 +134,15 @@ def _compiler(architecture: Architecture) -> Finding:
         remedy = _install(f"{architecture.compiler.package} {library.package}")
         return Finding(what, missing, error.first_error_line, purpose, remedy)
     return Finding(what, Status.OK, f"{detail}, with {library.name}", purpose)
+
+
+def _host_compiler() -> Finding:
+    what, purpose = HOST_COMPILER.name, "running models on this machine, as evaluate does"
+    try:
+        compiler = find_tool(HOST_COMPILER)
+    except ToolMissingError as error:
+        return Finding(what, Status.NOTE, "not installed", purpose, _install(error.package))
+    return Finding(what, Status.OK, _first_line([compiler, "--version"]), purpose)
 
 
 def _assembler() -> Iterator[Finding]:
