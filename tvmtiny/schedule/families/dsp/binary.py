@@ -19,7 +19,7 @@ from tvmtiny.schedule.broadcast import calls_of_rows, plan_rows
 from tvmtiny.schedule.families.dsp.add import GAIN, HEADERS, SHIFT
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.scaled_products import product_scaling
+from tvmtiny.schedule.product_scaling import product_scaling
 
 _HEADERS = (*HEADERS, "tvmtiny_dsp_binary.h")
 

@@ -21,7 +21,7 @@ from tvmtiny.schedule.families.mve.assembly import MOST_SHIFT, Lines
 from tvmtiny.schedule.families.mve.binary_code import BinaryCode
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.product_scaling import PRODUCT_GAIN, product_scaling
+from tvmtiny.schedule.product_scaling import VECTOR_GAIN, product_scaling
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_elementwise.h")
@@ -209,8 +209,8 @@ def _product(node: Node, oracle: Oracle, code: BinaryCode, swapped: bool) -> _Ke
     zeros = _in_order((-node.input(0).zero_point, -node.input(1).zero_point), swapped)
     by_sign = [2 * int(v[0]) for v in (scaling.offset, scaling.step) if v is not None]
     constants = int(scaling.initial[0]), int(scaling.multiplier[0])
-    values = (PRODUCT_GAIN * zeros[0], zeros[1], *constants, *by_sign)
-    lines = code.product(PRODUCT_GAIN, scaling.shift + 1, scaling.signed)
+    values = (VECTOR_GAIN * zeros[0], zeros[1], *constants, *by_sign)
+    lines = code.product(VECTOR_GAIN, scaling.shift + 1, scaling.signed)
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     arguments = (int(code.once), scaling.shift, *code.limits, rounding)
     how = f"shift {scaling.shift}{', rounding by sign' * scaling.signed}"
@@ -219,7 +219,8 @@ def _product(node: Node, oracle: Oracle, code: BinaryCode, swapped: bool) -> _Ke
 
 def _product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
     shifts = tuple(shift for shift in packing.SHIFTS if shift < MOST_SHIFT)
-    return packing.usable(product_scaling(node, oracle, shifts), MOST_SHIFT - 1)
+    scaling = product_scaling(node, oracle, VECTOR_GAIN, shifts, activation_range(node))
+    return packing.usable(scaling, MOST_SHIFT - 1)
 
 
 def _implementation(

@@ -13,7 +13,7 @@ from tvmtiny.schedule.families.rvv import packing
 from tvmtiny.schedule.families.rvv.assembly import Group
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.product_scaling import PRODUCT_GAIN, product_scaling
+from tvmtiny.schedule.product_scaling import VECTOR_GAIN, product_scaling
 from tvmtiny.targets import Cpu
 
 HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_elementwise.h")
@@ -42,13 +42,15 @@ def implement_mul(
     """Implement int8 MUL; return None if operands broadcast, or no constants are exact."""
     if not _alike(node):
         return None
-    scaling = packing.usable(product_scaling(node, oracle, packing.USABLE_SHIFTS))
+    limits = activation_range(node)
+    found = product_scaling(node, oracle, VECTOR_GAIN, packing.USABLE_SHIFTS, limits)
+    scaling = packing.usable(found)
     if scaling is None:
         return None
-    zeros = [-PRODUCT_GAIN * node.input(0).zero_point, -node.input(1).zero_point]
+    zeros = [-VECTOR_GAIN * node.input(0).zero_point, -node.input(1).zero_point]
     by_sign = [int(v[0]) for v in (scaling.step, scaling.offset) if v is not None]
     values = [*zeros, int(scaling.initial[0]), int(scaling.multiplier[0]), *by_sign]
-    gain = PRODUCT_GAIN.bit_length() - 1
+    gain = VECTOR_GAIN.bit_length() - 1
     code = [f"vsll.vi v8, v8, {gain}", "vadd.vx v8, v8, t0", "vadd.vx v16, v16, t1"]
     code += ["vmul.vv v8, v8, v16", "vadd.vx v8, v8, t2", "vmulh.vx v8, v8, t4"]
     if scaling.signed:

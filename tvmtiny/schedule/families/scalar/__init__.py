@@ -20,7 +20,7 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.scaled_products import scaled_product
+from tvmtiny.schedule.product_expressions import product_expression
 from tvmtiny.targets import Cpu
 
 
@@ -63,7 +63,7 @@ def _expression(
 ) -> tuple[tirx.PrimFunc, Sequence[Tensor | np.ndarray]] | None:
     """Return the tensor expression of `node` as a function, and its arguments; None without one."""
     operator = find_operator(node.operator)
-    compute = tabulated(node, oracle) or scaled_product(node, oracle)
+    compute = tabulated(node, oracle) or product_expression(node, oracle)
     if compute is None and operator is not None:
         result = operator.compute(node, oracle)
         compute = result if isinstance(result, Compute) else None

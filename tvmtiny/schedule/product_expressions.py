@@ -6,32 +6,15 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops import Compute, Node, Oracle
-from tvmtiny.ops.mul import product_multiplier
 from tvmtiny.ops.prelu import prelu_multipliers
 from tvmtiny.ops.shared.expressions import Expression, at, clamp_int8, elementwise, int32
 from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, by_bits, looked_up_int8
 from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
-from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.requantize import Scaling, solve
-
-#: Factor of the products, which preserves bits of the output's multiplier.
-GAIN = 128
-
-#: Common shifts come first, so that layers share code.
-_SHIFTS = (12, 13, 11, 14, 10, 15, 9, 16, 8, 17, 7, 18, 6, 19, 5, 20, 4, 21, 3, 22, 2, 23)
+from tvmtiny.schedule.product_scaling import WORD_GAIN, product_scaling, solve_products
+from tvmtiny.schedule.requantize import Scaling
 
 
-@per_node
-def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
-    """Find constants for products of operands minus their zero points, times `GAIN`.
-
-    The constants cover all int8 results; the limits of the activation are applied afterwards.
-    """
-    wide = [np.array(INT8_RANGE, np.int64) - node.input(i).zero_point for i in range(2)]
-    return _solve(node, np.outer(*wide), product_multiplier(node, oracle))
-
-
-def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
+def product_expression(node: Node, oracle: Oracle) -> Compute | None:
     """Express an int8 MUL or PRELU as a tensor expression with constants that are proven exact.
 
     Returns
@@ -44,20 +27,6 @@ def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
     return _mul(node, oracle) if node.operator == "MUL" else _prelu(node)
 
 
-def _solve(node: Node, corners: np.ndarray, multiplier: tuple[int, int]) -> Scaling | None:
-    """Find constants for products between corners, which the oracle scales by `multiplier`."""
-    if node.output.scale <= 0:
-        return None
-
-    def reference(products: np.ndarray) -> np.ndarray:
-        return np.clip(requantize(products, *multiplier) + node.output.zero_point, *INT8_RANGE)
-
-    scale = node.input(0).scale * node.input(1).scale / node.output.scale
-    bounds = np.array([corners.min()]), np.array([corners.max()])
-    zero = np.zeros(1, np.int64)
-    return solve(reference, np.array([scale]), bounds, zero, gain=GAIN, shifts=_SHIFTS)
-
-
 def _scaled(both: Expression, scaling: Scaling, limits: tuple[int, int]) -> Expression:
     """Return the int8 result of a product."""
 
@@ -66,7 +35,7 @@ def _scaled(both: Expression, scaling: Scaling, limits: tuple[int, int]) -> Expr
 
     initial, multiplier = int(scaling.initial[0]), int(scaling.multiplier[0])
     offset, step = (0 if v is None else int(v[0]) for v in (scaling.offset, scaling.step))
-    acc = call("tvmtiny_multiply_add", both, int32(GAIN), int32(initial))
+    acc = call("tvmtiny_multiply_add", both, int32(WORD_GAIN), int32(initial))
     upper = call("tvmtiny_multiply_high", acc, int32(multiplier))
     if scaling.signed:
         # The initial value is 0 here, so the sum has the sign of the product.
@@ -97,7 +66,7 @@ def _prelu(node: Node) -> Compute | None:
     above, below = prelu_multipliers(node)
     zeros = node.input(0).zero_point, node.input(1).zero_point
     slopes = np.array(INT8_RANGE, np.int64) - zeros[1]
-    scaling = _solve(node, np.outer([INT8_RANGE[0] - zeros[0], 0], slopes), below)
+    scaling = solve_products(node, np.outer([INT8_RANGE[0] - zeros[0], 0], slopes), below)
     if scaling is None:
         return None
     results = requantize(EVERY_INT8.astype(np.int64) - zeros[0], *above) + node.output.zero_point
