@@ -31,8 +31,8 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax
+from tvmtiny.frontend.make_trainable import make_trainable
 from tvmtiny.frontend.reader import Graph
-from tvmtiny.frontend.trainable import trainable as make_trainable
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.subprogram import all_nodes
 from tvmtiny.schedule import (
@@ -120,7 +120,7 @@ def compile(
         and layers are divided until no step exceeds the limit.
     trainable
         ``last`` or ``last2``: make the last one or two FULLY_CONNECTED trainable on the device; see
-        `tvmtiny.frontend.trainable.trainable`.
+        `tvmtiny.frontend.make_trainable.make_trainable`.
 
     Returns
     -------

@@ -53,7 +53,7 @@ class Trainer:
     Parameters
     ----------
     model
-        A model from `tvmtiny.frontend.trainable.trainable`.
+        A model from `tvmtiny.frontend.make_trainable.make_trainable`.
     rule
         Hyperparameters; the defaults of `Rule` if None.
 

@@ -18,7 +18,7 @@ from tests.host_runner import SANITIZERS, run_main
 from tests.images.loader import board_named, build_program
 from tvmtiny.errors import InputError
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.trainable import trainable
+from tvmtiny.frontend.make_trainable import make_trainable
 from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.learning import Rule, Trainer
@@ -38,7 +38,7 @@ PASSES = 5
 
 @cache
 def model(which: str = "last") -> Model:
-    return trainable(tvmtiny.load(HERE / "eight_digits.tflite"), which)
+    return make_trainable(tvmtiny.load(HERE / "eight_digits.tflite"), which)
 
 
 def data(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -319,7 +319,7 @@ def test_two_layers_with_momentum_under_sanitizers(tmp_path: Path) -> None:
     rule = Rule(0.01, 0.5, RULE.clip)
     model = with_activation("RELU6", 0.047, 2.0)
     twin = Twin(rule, "last2")
-    twin.trainer = Trainer(trainable(model, "last2"), rule)
+    twin.trainer = Trainer(make_trainable(model, "last2"), rule)
     assert twin.trainer.before is not None
     bounds = twin.trainer.before.training
     outputs = np.concatenate([twin.infer(x)[0] for x in twin.inputs(True)])
@@ -352,12 +352,12 @@ def test_what_cannot_be_trained(options: dict[str, str], reason: str) -> None:
 
 def test_models_that_cannot_be_trained() -> None:
     with pytest.raises(InputError, match="allowed: last"):
-        trainable(tvmtiny.load(path("temperature")), "first")
+        make_trainable(tvmtiny.load(path("temperature")), "first")
     with pytest.raises(InputError, match="two layers are trained; give the input"):
         twin = Twin(RULE, "last2")
         twin.trainer.train_class(*twin.infer(twin.inputs(True)[0])[:2], 0)
     with pytest.raises(InputError, match="is trainable already"):
-        trainable(model())
+        make_trainable(model())
     with pytest.raises(InputError, match="is not trainable"):
         Trainer(tvmtiny.load(path("digits")))
     with pytest.raises(InputError, match="are out of range"):
@@ -379,7 +379,7 @@ def test_models_that_cannot_be_trained() -> None:
 def test_where_activations_stop_the_gradient(
     activation: str, scale: float | None, bounds: tuple[int, int]
 ) -> None:
-    training = trainable(with_activation(activation, scale), "last2").training
+    training = make_trainable(with_activation(activation, scale), "last2").training
     assert training is not None and training.before is not None
     assert (training.before.lower, training.before.upper) == bounds
 
@@ -388,7 +388,7 @@ def test_other_activations_of_the_layer_before() -> None:
     with pytest.raises(
         InputError, match=r"last FULLY_CONNECTED but one .* has the fused activation TANH; only"
     ):
-        trainable(with_activation("TANH"), "last2")
+        make_trainable(with_activation("TANH"), "last2")
 
 
 def test_command(tmp_path: Path, command: Command) -> None:

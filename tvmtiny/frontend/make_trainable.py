@@ -15,7 +15,7 @@ from tvmtiny.frontend.training import Training
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.shared.graph import State
 
-__all__ = ["trainable"]
+__all__ = ["make_trainable"]
 
 #: Number of layers by the value of the option.
 _LAYERS = {"last": 1, "last2": 2}
@@ -24,7 +24,7 @@ _LAYERS = {"last": 1, "last2": 2}
 _MOST_WEIGHTS = 1 << 24
 
 
-def trainable(model: Model, which: str = "last") -> Model:
+def make_trainable(model: Model, which: str = "last") -> Model:
     """Make the last layers of a model trainable on the device.
 
     The weights and biases of the layers become states with the values of the file as initial
