@@ -261,7 +261,7 @@ def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
 
 def _invalid_value(error: BaseException) -> str:
     """Return the value that a conversion failed on, quoted; empty if it is not known."""
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
     return quoted(found[0]["input"]) if found else ""
 
 
