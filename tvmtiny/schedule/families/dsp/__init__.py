@@ -144,6 +144,7 @@ class Dsp(KernelFamily):
             "binary",
             "block",
             "column",
+            "dense",
             "direct",
             "half",
             "lstm",

@@ -24,6 +24,7 @@ from tvmtiny.schedule.families.dsp.default_tile import (
     unroll_limits,
     usable,
 )
+from tvmtiny.schedule.families.dsp.dense import dense_cycles, dense_sketches, implement_dense
 from tvmtiny.schedule.families.dsp.fastest import (
     MOST_PAIRS,
     Way,
@@ -139,6 +140,9 @@ def _implement(
     if chosen["sketch"] == "winograd":
         scaling = _scale(node, oracle, "w16")
         return None if scaling is None else implement_winograd(node, layer, scaling, chosen)
+    if chosen["sketch"] == "dense":
+        scaling = _scale(node, oracle, "p8")
+        return None if scaling is None else implement_dense(node, layer, scaling)
     if decisions is None and chosen["weights"] == "w8":
         narrow = _implement_narrow(node, layer, oracle, goal)
         if narrow is not None:
@@ -296,12 +300,15 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     transformed = winograd_cycles(node)
     if transformed is not None:
         ways.append(Way(transformed, 0, {"sketch": "winograd"}))
+    eight = dense_cycles(layer)
+    if eight is not None:
+        ways.append(Way(eight, 0, {"sketch": "dense"}))
     return [way.decisions for way in sorted(ways, key=lambda way: way.cycles)]
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Decisions with smaller patches, the fastest first."""
-    if decisions["sketch"] in _SUMS:
+    if decisions["sketch"] in (*_SUMS, "dense"):
         return
     if decisions["sketch"] == "winograd":
         for tile in sorted(packing.TILES.values(), key=lambda t: -t.pixels):
@@ -370,6 +377,7 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
         layer = plain_layer(node)
         sketches += [*block_sketches(node), *winograd_sketches(node)]
         sketches += () if layer is None else sparse_sketches(layer)
+        sketches += dense_sketches(layer)
     if parts == 1 and _scale(node, oracle, "w8") is None:
         sketches += _sums_sketches(pixels, channels, depth, unrolls)
     return tuple(sketches)

@@ -28,8 +28,8 @@ _CALL = 45
 _EXPANSION = {"w4": 10, "w8": 10, "w16": 8, "p8": 8}
 _GATHER = 40
 
-#: The limit on groups of a single patch; each takes 70 to 112 bytes of code.
-_MOST_SINGLE = 32
+#: Limits on unrolled groups of a single patch; each takes 70 to 112 bytes of code.
+_LEAST_SINGLE, _MOST_SINGLE = 16, 32
 
 #: The limit on groups of two patches with alternating words, from the reach of offsets.
 MOST_PAIRS = 200
@@ -107,9 +107,10 @@ class Way:
 
 
 def single_patches(layer: Layer) -> Iterator[Way]:
-    """Tiles whose patches are single pixels and are completely unrolled."""
+    """Tiles whose patches are single pixels, unrolled as far as code stays small."""
     count = packing.groups(layer.depth)
-    if count > _MOST_SINGLE or layer.geometry is not None:
+    unroll = max(n for n in range(1, min(count, _MOST_SINGLE) + 1) if count % n == 0)
+    if (unroll < count and unroll < _LEAST_SINGLE) or layer.geometry is not None:
         return
     for tile in packing.BLOCK_TILES.values():
         if tile.pixels <= layer.pixels and tile.channels <= layer.channels:
@@ -121,6 +122,6 @@ def single_patches(layer: Layer) -> Iterator[Way]:
                 "sketch": "block",
                 "tile": tile.shape,
                 "weights": weights,
-                "unroll": count,
+                "unroll": unroll,
             }
             yield Way(single_cycles(layer, way), instructions, way)
