@@ -52,9 +52,7 @@ class Mean(Operator):
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_reduction(node)]
-        if not problems:
-            problems = [*check_scales(node)] or [*check_symmetric(node)]
+        problems = [*check_reduction(node)] or [*check_scales(node)] or [*check_symmetric(node)]
         yield from problems
         if problems or node.output.dtype == "float32":
             return

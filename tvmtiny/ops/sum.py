@@ -56,9 +56,7 @@ class Sum(Operator):
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_reduction(node)]
-        if not problems:
-            problems = [*check_scales(node)] or [*check_symmetric(node)]
+        problems = [*check_reduction(node)] or [*check_scales(node)] or [*check_symmetric(node)]
         yield from problems
         if not problems and reduced_count(node) >= 2**24:
             yield Problem(f"{reduced_count(node)} elements in a sum", "fewer than 2^24 elements")

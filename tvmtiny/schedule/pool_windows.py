@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node
+from tvmtiny.ops.shared.affine import Affine
 from tvmtiny.ops.shared.pooling import pool_window
 from tvmtiny.schedule import nest
+
+#: Limit on the pixels of a window, whose sums must fit lanes of 16 bits.
+_MOST_PIXELS = 256
+
+#: With padding there is a scale for each number of pixels; a larger table does not pay off.
+_MOST_SCALES = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,40 @@ def pool_windows(node: Node) -> PoolWindows:
         geometry.pad,
         geometry.kernel,
     )
+
+
+def average_scales(
+    windows: PoolWindows, shift: int, exact: Callable[[int], Affine | None]
+) -> np.ndarray | None:
+    """Return factors and offsets of int8 averages.
+
+    Parameters
+    ----------
+    windows
+        Windows of the pool.
+    shift
+        Right shift of the averages; a shift that is precise enough for all numbers of pixels lets
+        them share a kernel.
+    exact
+        Returns the constants for the average of a number of pixels, None if there are none.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        int32, ``(counts, 2)``: a row for the only number of pixels, or for each from 1; None if
+        windows are too large, or averages with this shift are not exact.
+    """
+    counts = windows.counts
+    most = max(counts)
+    if most > _MOST_PIXELS or (len(counts) > 1 and most > _MOST_SCALES):
+        return None
+    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
+    for count in counts:
+        line = exact(count)
+        if line is None or line.shift != shift:
+            return None
+        scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset
+    return scales
 
 
 def pool_function(

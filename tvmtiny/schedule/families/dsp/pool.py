@@ -11,12 +11,10 @@ from tvmtiny.ops.shared.affine import wide_image
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule.families.dsp.add import HEADERS
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
-from tvmtiny.schedule.pool_windows import PoolWindows, pool_function, pool_windows
+from tvmtiny.schedule.pool_windows import PoolWindows, average_scales, pool_function, pool_windows
 
 #: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
-#: With padding, each count of taps has a scale; a larger number of scales does not pay off.
-_MOST_SCALES = 64
 #: A shift that is precise enough for all counts, and small enough for the factor of a single tap.
 _SHIFT = 14
 
@@ -27,16 +25,11 @@ def implement_average_pool(
     """AVERAGE_POOL_2D in int8; None for large windows or fewer than four channels."""
     windows = pool_windows(node)
     low, high = activation_range(node)
-    counts = windows.counts
-    most = max(counts)
-    if windows.channels < 4 or most > _MOST_TAPS or (len(counts) > 1 and most > _MOST_SCALES):
+    scales = average_scales(
+        windows, _SHIFT, lambda count: exact_mean(node, count, wide_image, 16, _SHIFT)
+    )
+    if scales is None or windows.channels < 4:
         return None
-    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
-    for count in counts:
-        line = exact_mean(node, count, wide_image, 16, _SHIFT)
-        if line is None or line.shift != _SHIFT:
-            return None
-        scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset
     kernel = f"average_pool_{_SHIFT}_{_suffix(windows, low, high)}"
     macro = (
         f"TVMTINY_AVERAGE_POOL({{}}, {windows.channels}, {windows.row_bytes}, {_SHIFT}, "

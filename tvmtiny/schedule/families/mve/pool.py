@@ -10,12 +10,15 @@ from tvmtiny.ops.mean import mean_multiplier, reduced_block
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule.families.mve.elementwise import HEADERS
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
-from tvmtiny.schedule.pool_windows import PoolWindows, pool_function, pool_windows
+from tvmtiny.schedule.pool_windows import (
+    PoolWindows,
+    average_scales,
+    pool_function,
+    pool_windows,
+)
 
 #: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
-#: With padding, each count of taps has a scale; a larger number of scales does not pay off.
-_MOST_SCALES = 64
 #: A shift that is precise enough for all counts of taps, so that they share a kernel.
 _SHIFT = 23
 #: Channels of a vector of sums, and of a vector of bytes.
@@ -35,18 +38,12 @@ def implement_average_pool(
     windows = pool_windows(node)
     if node.output.dtype == "int16":
         return _half_average(node, windows)
-    low, high = activation_range(node)
-    counts = windows.counts
-    most = max(counts)
-    if windows.channels < _SUMS or most > _MOST_TAPS or (len(counts) > 1 and most > _MOST_SCALES):
+    scales = average_scales(
+        windows, _SHIFT, lambda count: exact_mean(node, count, largest_shift=_SHIFT)
+    )
+    if scales is None or windows.channels < _SUMS:
         return None
-    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
-    for count in counts:
-        line = exact_mean(node, count, largest_shift=_SHIFT)
-        if line is None or line.shift != _SHIFT:
-            return None
-        scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset
-    sizes = (windows.channels, windows.row_bytes, _SHIFT, low, high)
+    sizes = (windows.channels, windows.row_bytes, _SHIFT, *activation_range(node))
     return _implementation(node, windows, "AVERAGE_POOL", sizes, scales)
 
 

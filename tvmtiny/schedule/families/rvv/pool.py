@@ -11,16 +11,15 @@ from tvmtiny.schedule.assembly import Lines, text
 from tvmtiny.schedule.families.rvv.assembly import Group, add, move
 from tvmtiny.schedule.families.rvv.elementwise import HEADERS, narrow
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
-from tvmtiny.schedule.pool_windows import PoolWindows, pool_function, pool_windows
+from tvmtiny.schedule.pool_windows import (
+    PoolWindows,
+    average_scales,
+    pool_function,
+    pool_windows,
+)
 from tvmtiny.targets import Cpu
 
 SKETCH = "rvv_pool"
-
-#: Sums of more values would not fit lanes of 16 bits.
-_MOST_TAPS = 256
-
-#: With padding there is a scale for each number of taps; beyond this limit the table is too large.
-_MOST_SCALES = 64
 
 #: Precise enough for all numbers of taps, which therefore share a kernel.
 _SHIFT = 23
@@ -36,18 +35,11 @@ def implement_average_pool(
 ) -> Implementation | None:
     """Implement int8 AVERAGE_POOL_2D; return None for large windows or few channels."""
     windows, limits = pool_windows(node), activation_range(node)
-    counts = windows.counts
-    most = max(counts)
-    if windows.channels < _LEAST_CHANNELS or most > _MOST_TAPS:
+    scales = average_scales(
+        windows, _SHIFT, lambda count: exact_mean(node, count, largest_shift=_SHIFT)
+    )
+    if scales is None or windows.channels < _LEAST_CHANNELS:
         return None
-    if len(counts) > 1 and most > _MOST_SCALES:
-        return None
-    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
-    for count in counts:
-        line = exact_mean(node, count, largest_shift=_SHIFT)
-        if line is None or line.shift != _SHIFT:
-            return None
-        scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset
     sizes = (windows.channels, windows.row_bytes, _SHIFT, *limits)
     code = _average_code(windows, limits)
     return _implementation(node, windows, "AVERAGE_POOL", sizes, scales, code)
