@@ -14,8 +14,9 @@ from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.half_packing import HalfChunk, HalfStream, pack
+from tvmtiny.schedule.families.dsp.half_packing import HalfStream, pack
 from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.int32_sums import Chunk
 from tvmtiny.schedule.families.dsp.near import HEADER as NEAR_HEADER
 from tvmtiny.schedule.families.dsp.near import near
 from tvmtiny.schedule.half_factors import Factors, factors
@@ -253,7 +254,7 @@ class _Function:
             target,
         )
 
-    def _chunk(self, position: nest.Argument, number: int, chunk: HalfChunk) -> list[tirx.Stmt]:
+    def _chunk(self, position: nest.Argument, number: int, chunk: Chunk) -> list[tirx.Stmt]:
         """Compute the sums of a chunk."""
         tile, channels = self._tile, self._layer.channels
         source = self._inputs(position, chunk.first)

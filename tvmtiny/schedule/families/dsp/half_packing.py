@@ -9,7 +9,7 @@ import numpy as np
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.int32_sums import split_depth
+from tvmtiny.schedule.families.dsp.int32_sums import Chunk, split_depth
 from tvmtiny.schedule.matrix_layer import split_groups
 
 #: The largest magnitude of an input.
@@ -20,18 +20,6 @@ _PRODUCTS = 64
 
 #: Sums and inputs that a correction can name.
 _MOST_NAMED = 2**16
-
-
-@dataclass(frozen=True)
-class HalfChunk:
-    """Groups whose sums fit 32 bits; the fields are those of `int32_sums.Chunk`."""
-
-    first: int
-    groups: int
-    kernel: str
-    preamble: str
-    word: int
-    words: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +36,7 @@ class HalfStream:
         The number of words of corrections; see ``tvmtiny_half_correct``.
     """
 
-    chunks: tuple[HalfChunk, ...]
+    chunks: tuple[Chunk, ...]
     words: np.ndarray
     corrections: int
 
@@ -85,7 +73,7 @@ def pack(
         paired = _paired(ordered, order)
         if paired is not None:
             weight_format, (ordered, corrected) = "p8", paired
-    found: list[HalfChunk] = []
+    found: list[Chunk] = []
     streams: list[np.ndarray] = []
     for first, groups in split:
         initial = bias if first == 0 else np.zeros_like(bias)
@@ -93,7 +81,7 @@ def pack(
         words = sum(stream.size for stream in streams)
         streams.append(_stream(part, initial[order], tile, weight_format))
         kernel, preamble = _kernel(len(weights), groups, tile, weight_format, unroll)
-        found.append(HalfChunk(first, groups, kernel, preamble, words, streams[-1].size))
+        found.append(Chunk(first, groups, kernel, preamble, words, streams[-1].size))
     chunk = corrected[:, 1] // (packing.GROUP * split[0][1])
     streams.append(packing.words(corrected[:, 1], chunk * len(weights) + corrected[:, 0]))
     return HalfStream(tuple(found), np.concatenate(streams), len(corrected))

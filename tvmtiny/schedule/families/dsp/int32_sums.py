@@ -18,7 +18,7 @@ _GAIN = 256
 
 @dataclass(frozen=True)
 class Chunk:
-    """Groups whose sums fit 32 bits when they are multiplied by the gain.
+    """Groups whose sums fit 32 bits, with the factor of accumulators if the kernel has one.
 
     Attributes
     ----------
