@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -13,6 +12,7 @@ import numpy as np
 from tvmtiny.codegen.names import c_type
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import InputError
+from tvmtiny.host.closing import Closing
 from tvmtiny.host.files import write_text
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.tools import Tool
@@ -120,7 +120,7 @@ def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
     return directory / "program_"
 
 
-class NativeFeed:
+class NativeFeed(Closing):
     """A native program that feeds blocks of samples to a model's generated C.
 
     Parameters
@@ -204,19 +204,8 @@ class NativeFeed:
         self._process.communicate()
         remove(self._directory)
 
-    def __enter__(self) -> NativeFeed:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class NativeModel:
+class NativeModel(Closing):
     """A model's generated C, compiled as a program for this machine.
 
     Kernels with special instructions are replaced by portable ones that give the same bytes. The
@@ -291,17 +280,6 @@ class NativeModel:
     def close(self) -> None:
         """Delete the program's folder."""
         remove(self._directory)
-
-    def __enter__(self) -> NativeModel:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _build(self) -> Path:
         return _build(self.artifact, self._directory, _MAIN)

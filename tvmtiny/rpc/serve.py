@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
+from tvmtiny.host.closing import Closing
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
@@ -68,7 +68,7 @@ class ServedBoard:
     port: int
 
 
-class BoardServer:
+class BoardServer(Closing):
     """Serve one board until the server is closed.
 
     Parameters
@@ -179,17 +179,6 @@ class BoardServer:
         if self._server is not None:
             self._server.close()
         self._closing.close()
-
-    def __enter__(self) -> BoardServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start_board(
         self,

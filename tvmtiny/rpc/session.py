@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.host.closing import Closing
 from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.inputs import real_input
@@ -48,7 +48,7 @@ __all__ = ["Session"]
 _LARGEST_REPEATS = 1000
 
 
-class Session(TrainingCalls):
+class Session(Closing, TrainingCalls):
     """A connection to a board that runs a model.
 
     Parameters
@@ -364,17 +364,6 @@ class Session(TrainingCalls):
         if self._transport is not None:
             self._finish()
             self._transport = None
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _adopt(self, started: StartedBoard) -> None:
         self.firmware = started.firmware

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 from tvm.support.popen_pool import PopenPoolExecutor
 
+from tvmtiny.host.closing import Closing
 from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import remove, work_folder_for
 from tvmtiny.schedule.records import Status
@@ -70,7 +71,7 @@ class Trial:
     log: str = ""
 
 
-class Measurer:
+class Measurer(Closing):
     """Measure candidates, several at a time.
 
     Parameters
@@ -121,12 +122,6 @@ class Measurer:
         # One more than can be built and run at the same time, so that another is always ready.
         self.parallel = workers + len(self._runners) + 1
         self._threads = ThreadPoolExecutor(self.parallel, thread_name_prefix="trial")
-
-    def __enter__(self) -> Measurer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def submit(self, task: Task, decisions: Decisions) -> Future[Trial]:
         """Start to measure a candidate.
