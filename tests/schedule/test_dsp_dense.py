@@ -18,6 +18,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
 from tvmtiny.report.profile import profile
 from tvmtiny.schedule import Goal, implement, space
+from tvmtiny.schedule.families.dsp.convolution import smaller_convolution
 from tvmtiny.targets import resolve
 
 BOARD = "mps2-an386"
@@ -27,7 +28,9 @@ _RELU = Dense((1, 128), 128, 24, activation="RELU", zero_points=(-128, -128), pe
 
 CASES = {
     "deep": _RELU,
-    "one_part": replace(_RELU, shape=(1, 16), depth=16, channels=8),
+    "two_parts": replace(_RELU, shape=(1, 192), depth=192, channels=16),
+    "five_parts": replace(_RELU, shape=(1, 640), depth=640, channels=8, output_scale=1.5),
+    "short": replace(_RELU, shape=(1, 16), depth=16, channels=8),
     "saturated": replace(_RELU, shape=(1, 48), depth=48, channels=16, output_scale=0.001),
     "zero_points": replace(_RELU, zero_points=(127, -128), channels=8, output_scale=1.5),
     "linear": Dense((1, 64), 64, 8),
@@ -38,7 +41,7 @@ CASES = {
 OTHERS = {
     "rows": replace(_RELU, shape=(2, 128)),
     "depth": replace(_RELU, shape=(1, 24), depth=24),
-    "long": replace(_RELU, shape=(1, 144), depth=144),
+    "no_equal_parts": replace(_RELU, shape=(1, 144), depth=144),
     "channels": replace(_RELU, channels=20),
     "by_sign": Conv((1, 1), 16, 8, (1, 1)),
     "no_pairs": Conv((1, 1), 16, 8, (1, 1), weight_range=(-128, -127), output_scale=2.0),
@@ -81,11 +84,20 @@ def test_is_the_choice_for_speed_only() -> None:
         assert (found.default == _CHOSEN) == (goal is Goal.SPEED)
 
 
+def test_parts_can_do_without_sums() -> None:
+    (node,) = optimized_nodes(tvmtiny.load(CASES["two_parts"].model(), name="dense"))
+    cpu = resolve(BOARD).cpu
+    (smaller,) = smaller_convolution(node, _CHOSEN)
+    made = implement(node, cpu, Oracle.LITERT, Goal.SPEED, smaller)
+    assert made is not None and smaller["sketch"] == "direct"
+
+
 @on_qemu
-def test_cycles() -> None:
-    layers = SideBySide("dense", {"deep": replace(_RELU, channels=128)}, 0.0)
+@pytest.mark.parametrize("depth", [128, 640])
+def test_cycles(depth: int) -> None:
+    case = replace(_RELU, shape=(1, depth), depth=depth, channels=128)
+    layers = SideBySide("dense", {"layer": case}, 0.0)
     artifact = tvmtiny.compile(layers.load(), BOARD, optimize="speed")
     found = profile(artifact, *layers.input_sets[0])
     (layer,) = found.layers
-    # Eight channels at a time, each group of four inputs takes 36 cycles and its constants 59.
     assert layer.estimated_cycles < 1.205 * layer.macs

@@ -308,7 +308,7 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Decisions with smaller patches, the fastest first."""
-    if decisions["sketch"] in (*_SUMS, "dense"):
+    if decisions["sketch"] in _SUMS:
         return
     if decisions["sketch"] == "winograd":
         for tile in sorted(packing.TILES.values(), key=lambda t: -t.pixels):
@@ -316,8 +316,8 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
                 unroll = UNROLL_LIMITS[0]
                 yield {"sketch": "patches", "tile": tile.shape, "weights": "w16", "unroll": unroll}
         return
-    if decisions["sketch"] == "sparse":
-        for other in packing.SPARSE_TILES.values():
+    if decisions["sketch"] in ("dense", "sparse"):
+        for other in packing.SPARSE_TILES.values() if decisions["sketch"] == "sparse" else ():
             if other.pixels < sparse_tile(decisions).pixels:
                 yield {**decisions, "tile": other.shape}
         if node.output.shape[-1] >= 4:
