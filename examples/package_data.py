@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: Where ``scripts/setup.sh dev`` puts packages of which only the data is wanted.
+#: Folder in which ``scripts/setup.sh dev`` unpacks packages that are needed only for their data.
 _COPIES = Path(sys.prefix) / "src" / "data"
 
 

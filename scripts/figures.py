@@ -53,7 +53,7 @@ def measure(folder: Path, board: str) -> dict[str, Any]:
 
 
 def stored(board: str) -> dict[str, Any]:
-    """What was measured on a board when this script last ran with a folder."""
+    """Return the figures of a board that this script stored when it last ran with a folder."""
     found: dict[str, Any] = json.loads((FIGURES / f"{board}.json").read_text(encoding="utf-8"))
     return found
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / "docs" / "figures" / "release.json"
 BOARDS = ("microbit", "mps2-an386", "mps3-an547", "riscv-virt")
 MODELS = ("digits", "sine", "temperature")
-#: Of ``tvmtiny.report.bench``'s entries: title and path.
+#: Title of each figure, and its path in an entry of ``tvmtiny.report.bench``.
 FIGURES = (
     ("code", ("flash", "code")),
     ("constants", ("flash", "constants")),

@@ -1,4 +1,4 @@
-"""What tests cost: CPU seconds by file, of all processes of a session."""
+"""CPU seconds of each test file, including all processes of a session."""
 
 from __future__ import annotations
 

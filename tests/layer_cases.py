@@ -191,7 +191,7 @@ def assert_refused(operator: str, node: Node, reason: str) -> None:
     assert any(reason in text for text in reasons), reasons
 
 
-#: What property tests draw.
+#: Strategies of property tests.
 scale = st.floats(1e-3, 2.0)
 zero_point = st.integers(-128, 127)
 shape = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)

@@ -60,7 +60,7 @@ class Block:
 
     @property
     def how(self) -> str:
-        """How the block is accounted for; empty if it is not."""
+        """The reason why the block counts as tested; empty if there is none."""
         if self.mark:
             return self.mark
         if self.language == "text":

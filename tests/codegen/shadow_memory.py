@@ -432,11 +432,11 @@ def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
 def _streamed(
     artifact: Artifact, layer: int, requests: Mapping[str, Request]
 ) -> Iterator[tuple[int, str]]:
-    """What a layer touches beside its tensors, where it runs row by row.
+    """Accesses of a layer that runs row by row, besides those to its tensors.
 
-    It moves rows and makes rows of padding in the rings that it reads; with the first layer of a
-    segment all its rings begin. Before it works, rows of other tensors may move to where they are
-    kept, or into a window.
+    The layer moves rows in the rings that it reads, and fills rows of padding there. The first
+    layer of a segment initializes all rings. Before a layer runs, rows of other tensors may move
+    into a window or out of it.
     """
     if artifact.stream is None:
         return

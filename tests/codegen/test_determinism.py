@@ -26,7 +26,7 @@ for target in ("mps2-an386", "cortex-m0"):
 
 @pytest.mark.parametrize("name", ["digits"])
 def test_two_processes_give_the_same_archive(name: str, tmp_path: Path) -> None:
-    """This process, whatever it compiled before, and a new process with another hash seed."""
+    """This process may have compiled other models; the new process has another hash seed."""
     model = tvmtiny.load(models.path(name))
     here = [
         hashlib.sha256(archive_bytes(tvmtiny.compile(model, target))).hexdigest()

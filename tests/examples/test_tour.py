@@ -11,7 +11,7 @@ from tests.tools import ROOT, on_qemu
 
 NOTEBOOK = ROOT / "examples" / "tour.ipynb"
 
-#: What the extra ``notebook`` brings.
+#: Packages of the extra ``notebook``.
 _PACKAGES = ("nbclient", "ipykernel", "matplotlib")
 
 

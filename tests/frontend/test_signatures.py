@@ -138,7 +138,7 @@ def test_on_a_board(file: str, key: str) -> None:
 
 @on_qemu
 def test_over_a_session() -> None:
-    """There are two outputs, though one of them is an input and both inputs have its name."""
+    """A signature may have an input as one of two outputs, and one name for both inputs."""
     _, artifact = compiled("coder", "encode")
     inputs = samples("coder", "encode")[0]
     with tvmtiny.Session(artifact, timeout=60) as session:

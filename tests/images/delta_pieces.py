@@ -1,4 +1,4 @@
-"""What a board does with the pieces of a difference between two images, in Python."""
+"""A twin in Python of the code that applies image differences on a board."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ def test_mutated_images_on_a_board(board: str, tmp_path: Path) -> None:
     found = struct.unpack(f"<{len(images)}iI", results[32:])
     assert found[0] == 0
     refused(list(found[1:-1]), wrong)
-    # Of all images, only the first one has run.
+    # Only the first image has run.
     assert found[-1] == 1
 
 

@@ -180,7 +180,7 @@ def test_update_by_a_difference(board: str, tmp_path: Path) -> None:
         )
     with running(board, tmp_path) as url:
         update(url, images[0])
-        # What an update left that was broken off after two pages.
+        # Begin an update that is interrupted after two pages.
         updater = Updater(lambda: open_pipe(url, 60.0, EMULATED_CONNECT_TIMEOUT, 115200), url)
         old, new = images[0].pack(), images[1].pack()
         state = updater.state()

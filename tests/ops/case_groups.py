@@ -54,7 +54,7 @@ class Family:
         )
 
     def small_cases(self) -> SideBySide:
-        """As many of the smallest cases as fit 16 KB of RAM, an equal share for each operator."""
+        """The smallest cases of each operator that fit an equal share of 16 KB of RAM."""
         by_operator = [
             sorted(
                 (size, key, case)

@@ -69,7 +69,7 @@ def _resized(size: tuple[int, int], **options: bool) -> Layer:
 
 
 _ROW = (3, 10)
-#: This is no table of one operator, so its name differs from the names in `case_groups`.
+#: The table covers several operators, so `case_groups` must not find it by its name.
 LAYERS = {
     "conv": _product("CONV_2D", (3, 3, 3, 3)),
     "conv_symmetric": _product("CONV_2D", (3, 3, 3, 3), 128, "RELU6"),

@@ -39,7 +39,7 @@ from tvmtiny.project.qemu.mlperf import (
 from tvmtiny.targets import find_board, resolve
 
 _BOARD = "mps2-an386"
-#: Where a copy of mlcommons/tiny is.
+#: Folder of a copy of mlcommons/tiny.
 _TINY = os.environ.get("TVMTINY_MLPERF_TINY", "")
 #: Packages that the runner imports.
 _NEEDS = ("yaml", "sklearn", "matplotlib")

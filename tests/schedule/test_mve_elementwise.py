@@ -30,7 +30,7 @@ KINDS = ("counts", "broadcasts", "choices", "differences", *POOLS)
 
 _NO_ACTIVATION = {"fused_activation_function": "NONE"}
 
-#: As many as fit the board.
+#: Layers that fit the board together.
 _NAMES = ("ic_1", "linear", "clamped_on_both_sides", "small_and_large")
 
 

@@ -80,7 +80,7 @@ def test_streams() -> None:
     np.testing.assert_array_equal(low.T, weights[::2])
     np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
     assert words[20:23].tolist() == [0, 100, 200]
-    # Of each four channels, the first two hold the carries of three chunks in their sums.
+    # The sums of the first two of four channels include the carries of three chunks.
     single = pack_bytes(weights, scaling, list(range(8)), 3, 8)
     np.testing.assert_array_equal(
         single[:10].view(np.uint8).reshape(5, 8).T, weights.astype(int) + 128

@@ -182,7 +182,7 @@ class Settings:
 
 
 def _each(option: str, given: Sequence[str], models: int) -> Sequence[str | None]:
-    """What an option that is given once a model, or not at all, says of each."""
+    """Return the value of an option for each model; None for all if the option is not given."""
     from tvmtiny.errors import InputError
 
     if given and len(given) != models:

@@ -22,7 +22,7 @@ _LEAST_SECONDS = 0.2
 
 
 class Interface(str, Enum):
-    """Where the model's inputs and outputs lie: in the arena or in memory of the caller."""
+    """Location of the model's inputs and outputs: in the arena or in memory of the caller."""
 
     ARENA = "arena"
     EXTERNAL = "external"

@@ -1,4 +1,4 @@
-"""Which memory regions of a board hold the arena and the constants."""
+"""The memory regions of a board that hold the arena and the constants."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ class RowImplementations:
         self._costs: dict[tuple[int, int, int | None], RowCost | None] = {}
 
     def _parts(self, key: RowKey, node: Node, most: int | None) -> tuple[_Part, ...] | None:
-        """What makes these rows within `most` bytes of workspace; None where nothing does.
+        """Return the kernels that compute these rows within `most` bytes of workspace, or None.
 
-        That is one kernel, or two where tiles fit them better.
+        The rows are divided between two kernels if their numbers suit the tiles better.
         """
         if key not in self._known:
             some = row_node(node, *key[1:])
@@ -138,12 +138,12 @@ class RowImplementations:
         return min(fitting, key=_instructions, default=None)
 
     def _smallest(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
-        """What makes these rows with the least workspace."""
+        """Return the kernels that compute these rows with the least workspace."""
         self._parts(key, node, 0)
         return min([self._known[key], *self._smaller.get(key, [])], key=_workspace)
 
     def _slower(self, node: Node) -> Iterator[tuple[_Part, ...]]:
-        """Single kernels with less workspace than the fastest one."""
+        """Yield single kernels with less workspace than the fastest one."""
         fastest = self._implement(node)
         if fastest is None:
             return
@@ -155,7 +155,7 @@ class RowImplementations:
         return implement(node, self._cpu, self._oracle, self._goal)
 
     def cost(self, node: Node, rows: int, most: int | None) -> RowCost | None:
-        """What it takes to make these rows within `most` bytes of workspace, if anything does."""
+        """Return the cost of computing these rows within `most` bytes of workspace, or None."""
         key = node.index, rows, most
         if key not in self._costs:
             rule = row_rule(node)

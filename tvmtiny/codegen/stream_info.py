@@ -12,15 +12,14 @@ from tvmtiny.errors.base import quoted
 #: Name of the request for the progress of the work, and prefix of the names of rings.
 STATE = "stream"
 RING = "ring."
-#: What names of rings begin with where they hold rows again, after layers during which the rows
-#: are in a window.
+#: Prefix of the names of rings that hold rows again, after layers that had the rows in a window.
 LATER = "later."
-#: What names of windows that share memory begin with.
+#: Prefix of the names of windows that share memory.
 WINDOW = "window."
 
 
 class StreamMode(str, Enum):
-    """How a model runs.
+    """The way in which a model runs.
 
     ``NONE`` runs layer by layer. ``INSIDE`` takes a whole input and runs some layers row by row.
     With ``ROWS`` the caller pushes the rows of an input as they arrive. With ``TIME`` rows arrive

@@ -73,7 +73,7 @@ class RowWork:
         return [kernel for key in keys for kernel in self.kernels[key]]
 
     def most_rows(self, layer: int, kernel: RowKernel) -> int:
-        """How many rows a kernel of a layer makes at a time, but for the first ones."""
+        """Return the most rows that a kernel of a layer computes at a time after the first rows."""
         events = [e for e in self.streamed.plan.events if e.layer == layer and not e.above]
         calls = (e for e in events if e.kind is Kind.CALL and kernel in self.kernels[self.key(e)])
         return max((event.rows for event in calls), default=0)

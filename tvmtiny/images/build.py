@@ -173,7 +173,7 @@ def _link(artifact: Artifact, directory: Path, objects: list[str], entry: str) -
         found.append(_read(directory / "image_.elf", artifact.name, base))
     if found[0] != found[1]:
         if has_floats(artifact):
-            # That of Armv6-M divides with tables of addresses.
+            # The library for Armv6-M divides floats with tables of addresses.
             raise ImageError(
                 artifact.name,
                 f"GCC's library for floats has tables of addresses on {cpu.name}",

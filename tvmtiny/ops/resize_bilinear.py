@@ -126,9 +126,9 @@ def _is_floating(node: Node) -> bool:
 
 
 def resized_axes(node: Node) -> list[Axis]:
-    """How output rows and columns are made of those of the input.
+    """Return how output rows and columns are interpolated from those of the input.
 
-    The option `row_sources`, which nodes for rows have, replaces that of rows.
+    In nodes that compute single rows, the option `row_sources` replaces the sources of the rows.
     """
     axis = _float_axis if _is_floating(node) else _integer_axis
     pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)

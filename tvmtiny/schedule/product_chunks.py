@@ -18,7 +18,7 @@ from tvmtiny.schedule.implementation import FLASH_WEIGHT, Goal
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 Choice = TypeVar("Choice")
-#: Of which channels of weights, int8 ``(channels, depth)``, the chunks of a length are proven.
+#: Returns the channels of weights, int8 ``(channels, depth)``, whose chunks of a length are proven.
 Proof = Callable[[np.ndarray, int], np.ndarray]
 
 #: Lengths of chunks for which code exists, the longest first. Longer ones are for layers that read
@@ -38,7 +38,7 @@ START = 2**15 - 1
 #: Codes for up to this share of the channels unroll at most this many inputs.
 _SMALL_SHARE, _SHORT = 0.125, 4
 
-#: What was proven, by length of chunks: all candidates of a layer ask for the same.
+#: Proven channels by length of chunks; all candidates of a layer need the same proofs.
 _proven: WeakKeyDictionary[Layer, dict[tuple[Proof, int], np.ndarray]] = WeakKeyDictionary()
 
 

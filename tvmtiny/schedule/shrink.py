@@ -102,7 +102,7 @@ class _Search:
             least = _LEAST_SHARE * best.arena_bytes if budget is None else 0.0
             in_vain: set[frozenset[int]] = set()
             for step in self._steps(current, best, least):
-                # What other nodes need does not depend on the decisions of these.
+                # The decisions of these nodes do not change the memory that other nodes need.
                 if frozenset(step) in in_vain:
                     continue
                 if left == 0:

@@ -180,7 +180,7 @@ class _Run:
         return True
 
     def _first_rows(self, layer: int) -> int:
-        """How many rows a layer computes first, so that all later rows complete a window.
+        """Return the rows that a layer computes first, so that all later rows complete a window.
 
         A reader with a stride of two whose first window has three rows needs two more rows for each
         further window. Pairs that begin with the first row would always be one row ahead.

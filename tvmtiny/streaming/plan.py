@@ -248,7 +248,7 @@ class Planner(Segments):
 
 
 def _rows_of_a_window(segment: Segment, tensor: str) -> int:
-    """How many rows of a tensor complete its reader's next window."""
+    """Return the number of rows of a tensor that complete its reader's next window."""
     rules = [layer.rule for layer in segment.layers if tensor in layer.reads]
     return rules[0].stride if len(rules) == 1 and not rules[0].fold else 1
 

@@ -1,4 +1,4 @@
-"""How a layer computes some rows of its output from some rows of its inputs."""
+"""Rules by which layers compute rows of their output from rows of their inputs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _relative(sources: Sequence[RowSource]) -> list[RowSource]:
 
 
 def row_rule(node: Node) -> RowRule | None:
-    """How `node` computes rows; None if it cannot, or if results would differ from the whole node.
+    """Return how `node` computes rows; None if it cannot, or if results would differ.
 
     Notes
     -----

@@ -24,7 +24,7 @@ from tvmtiny.streaming.segment import (
 #: Instructions per event, and per move or fill in an event; bytes that one instruction moves.
 _EVENT, _MOVE, _BYTES = 30, 12, 4
 
-#: How many instructions are worth a byte of constants that are stored twice.
+#: Instructions that are worth a byte of constants that are stored twice.
 _PER_REPEATED_BYTE = 8
 
 
@@ -119,7 +119,7 @@ class _Base:
 
 
 def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
-    """How far a segment's output may overlap inputs that are stored as a whole.
+    """Return how far a segment's output may overlap inputs that are stored as a whole.
 
     A kernel of a segment never writes over rows that it reads itself.
     """

@@ -40,7 +40,7 @@ class Obstacle:
 
 
 def obstacle(node: Node) -> Obstacle | None:
-    """Why a layer cannot slide along the height; None if it slides."""
+    """Return why a layer cannot slide along the height; None if it can."""
     rule = row_rule(node)
     if rule is None:
         return Obstacle(node, "cannot make single rows")

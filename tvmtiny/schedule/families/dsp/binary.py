@@ -29,7 +29,7 @@ _DECIDED: Decisions = {"sketch": "binary"}
 
 @dataclass(frozen=True)
 class _Word:
-    """How words are combined: name and instantiation of a kernel, without its form."""
+    """A kernel that combines words: its name and instantiation, without its form."""
 
     name: str
     macro: str

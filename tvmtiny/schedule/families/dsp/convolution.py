@@ -234,7 +234,7 @@ def _implement_narrow(
 
 
 def _together(node: Node, layer: Layer, decisions: Decisions) -> Near | None:
-    """How the patches of a tile are expanded together; None if they are not."""
+    """Return how the patches of a tile are expanded together; None if they are not."""
     if decisions["sketch"] not in ("patches", "sparse"):
         return None
     return near(node, layer, tile_of(decisions), str(decisions["weights"]))

@@ -88,7 +88,7 @@ def default_tile(
 
 
 def default_unroll(layer: Layer, tile: packing.TileShape, weight_format: str, goal: Goal) -> int:
-    """How many groups of a tile to unroll, weighing loop iterations against code size."""
+    """Return the groups of a tile to unroll, weighing loop iterations against code size."""
     count = packing.turns(layer.depth, weight_format)
     groups_each = 2 if weight_format == "w4" else 1
     group_instructions = groups_each * tile.instructions[weight_format]

@@ -23,7 +23,7 @@ _SHARED_BELOW = {Goal.SPEED: 0, Goal.BALANCED: 40_000, Goal.SIZE: 1_000_000}
 
 @dataclass(frozen=True)
 class Plan:
-    """How one layer is computed.
+    """The computation of one layer.
 
     Attributes
     ----------

@@ -58,7 +58,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Near:
-    """How the patches of a tile are expanded together.
+    """A way to expand the patches of a tile together.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Near:
 
 
 def near(node: Node, layer: Layer, tile: packing.TileShape, weight_format: str) -> Near | None:
-    """How to expand patches together; None if each is expanded separately."""
+    """Return a way to expand patches together; None if each is expanded separately."""
     geometry = layer.geometry
     if (
         geometry is None

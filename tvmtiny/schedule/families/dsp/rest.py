@@ -62,7 +62,7 @@ def rest_of(
     goal: Goal,
     together: Near | None,
 ) -> Rest | None:
-    """How to compute the pixels that whole tiles leave; None if the last tile overlaps.
+    """Return a way to compute the pixels that whole tiles leave; None if the last tile overlaps.
 
     Parameters
     ----------

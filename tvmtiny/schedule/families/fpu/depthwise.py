@@ -19,7 +19,7 @@ from tvmtiny.schedule.planes import PlanePlan, plan_planes, plane_distance, rows
 #: Numbers of outputs that may be in registers together.
 _TOGETHER = range(1, 9)
 
-#: How many of these numbers a tuner may choose from.
+#: Number of these that a tuner may choose from.
 _OPEN = 3
 
 

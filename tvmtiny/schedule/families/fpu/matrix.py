@@ -30,7 +30,7 @@ PRODUCTS = ("fused", "apart")
 #: Numbers of pixels and of channels in a tile.
 _TOGETHER, _WIDTHS = (1, 2, 3, 4), range(1, 17)
 
-#: How many tiles a tuner may choose from.
+#: Number of tiles that a tuner may choose from.
 _OPEN = 4
 
 

@@ -115,7 +115,7 @@ def _runs(node: Node) -> Runs | None:
 
 
 def _operands(node: Node) -> tuple[_Operand, _Operand] | None:
-    """How the operands are scaled; None if the kernels cannot do this."""
+    """Return the scaling of the operands; None if the kernels cannot do this."""
     pair = node.input(0), node.input(1)
     operator = find_operator(node.operator)
     if pair[0].dtype not in _BYTES or pair[1].dtype != pair[0].dtype:

@@ -57,7 +57,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Plan:
-    """How one layer is computed.
+    """The computation of one layer.
 
     Attributes
     ----------

@@ -120,7 +120,7 @@ def _geometry(node: Node) -> Window:
 
 @per_node
 def _scales(node: Node, oracle: Oracle) -> tuple[str, np.ndarray] | None:
-    """How sums are scaled: the kernel's name for the scaling, and its numbers.
+    """Return the scaling of sums: the kernel's name for the scaling, and its numbers.
 
     Returns
     -------
