@@ -53,6 +53,7 @@ CONVOLUTIONS: dict[str, Case] = {
     "sparse_near": Conv((5, 11), 4, 8, zeros=0.85, output_scale=1.0, **_RELU),
     "sparse_dilated": Conv((7, 8), 8, 4, dilation=(2, 2), zeros=0.8, stride=(2, 1)),
     "sparse_pointwise": Conv((3, 3), 41, 6, kernel=(1, 1), zeros=0.8),
+    "sparse_small_weights": Conv((2, 3), 24, 3, (1, 1), zeros=0.8, weight_range=(-25, 25)),
     "sparse_all_zero": Conv((1, 1), 24, 4, kernel=(1, 1), zeros=1.0),
     "dense": Dense((1, 24), 24, 6),
     "dense_batch": Dense((5, 20), 20, 7),
@@ -129,6 +130,7 @@ def _check_variety_without_dsp(name: str, values: set[tuple[str, str, object]]) 
         assert {("pairs", "pixels", 2), ("pairs", "pixels", 4)} <= values
         assert {("quads", "chunk", chunk) for chunk in (1, 2, 4, 8)} <= values
         assert {("single", "tile", tile) for tile in (1, 2, 4)} <= values
+        assert {("sparse_pairs", "chunk", chunk) for chunk in (1, 2, 4)} <= values
     else:
         assert {("plane", "sketch", "plane"), ("plane3x3", "unroll", 4)} <= values
 
@@ -153,13 +155,15 @@ def test_every_decision_is_exact_on_a_board(cpu: str, monkeypatch: pytest.Monkey
 @on_qemu
 def test_every_decision_is_exact_on_a_small_board(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cortex-M0 has assembly of its own, and 16 KB of RAM here."""
-    cases = {name: CONVOLUTIONS[name] for name in ("conv", "conv_dilated", "pointwise", "dense")}
+    names = ("conv", "conv_dilated", "pointwise", "dense", "sparse", "sparse_small_weights")
+    cases = {name: CONVOLUTIONS[name] for name in names}
     candidates = Candidates("small", cases, "microbit", scalar=False)
     candidates.force(monkeypatch)
     candidates.layers.check_board("microbit")
     values = set(candidates.values())
     assert {("pairs", "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
     assert {("pairs", "pixels", 2), ("pairs", "pixels", 4)} <= values
+    assert {("sparse_pairs", "pixels", 2), ("sparse_pairs", "pixels", 4)} <= values
 
 
 @pytest.mark.parametrize(

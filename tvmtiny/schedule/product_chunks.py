@@ -51,13 +51,14 @@ class ChunkPart:
     chunk
         Products of a chunk.
     counts
-        Unrolled chunks, chunks per iteration of the loop that follows, and iterations.
+        Unrolled chunks, chunks per iteration of the loop that follows, and iterations; empty for
+        kernels that loop over blocks.
     channels
         Channels in the order of the stream; a channel may be repeated to fill a tile.
     """
 
     chunk: int
-    counts: tuple[int, int, int]
+    counts: tuple[int, ...]
     channels: list[int]
 
 

@@ -31,11 +31,12 @@ def pairs_function(
     *,
     family: str,
     headers: Sequence[str],
+    kernel: str = "pairs",
 ) -> tirx.PrimFunc:
     """Make the function of an int8 CONV_2D or FULLY_CONNECTED.
 
-    The macro ``TVMTINY_<FAMILY>_PAIRS`` instantiates a kernel ``NAME(patches, stream, out, end)``
-    for each part, and ``tvmtiny_<family>_pack`` is an instance of ``TVMTINY_PAIRS_PACK``.
+    The macro ``TVMTINY_<FAMILY>_<KERNEL>`` makes a kernel ``NAME(patches, stream, out, end)`` for
+    each part, and ``tvmtiny_<family>_pack`` is an instance of ``TVMTINY_PAIRS_PACK``.
 
     Parameters
     ----------
@@ -47,15 +48,18 @@ def pairs_function(
         Name of the kernel family, which is also the prefix of its macros and functions.
     headers
         See `tvmtiny.schedule.nest.function`.
+    kernel
+        Kind of the kernels: ``pairs`` or ``sparse``.
     """
     channels, positions = layer.channels, layer.pixels
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     preamble, kernels = [], []
     for part in parts:
         sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
-        name = f"pairs_{'_'.join(map(str, sizes))}_{rounding.lower()}"
+        name = f"{kernel}_{'_'.join(map(str, sizes))}_{rounding.lower()}"
         arguments = ", ".join(map(str, sizes))
-        preamble.append(f"TVMTINY_{family.upper()}_PAIRS({name}, {arguments}, {rounding})")
+        macro = f"TVMTINY_{family}_{kernel}".upper()
+        preamble.append(f"{macro}({name}, {arguments}, {rounding})")
         kernels.append(name)
     packer = f"tvmtiny_{family}_pack"
     pack, staging = f"{packer}_{pixels}", "pixels"
@@ -82,24 +86,25 @@ def pairs_function(
             packing = nest.call(pack, nest.address(patches), nest.address(x), position)
         calls = [
             nest.call(
-                kernel,
+                name,
                 nest.address(patches),
                 nest.address(stream, start),
                 nest.address(out, position * channels),
                 nest.address(stream, end),
             )
-            for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
+            for name, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
         ]
         return [packing, *calls]
 
     chunks = " and ".join(str(part.chunk) for part in parts)
+    sparse = "sparse, " if kernel == "sparse" else ""
     by_sign = ", rounding by sign" if scaling.signed else ""
     return nest.function(
         [x, stream, out],
         [patches],
         [nest.loop(-(-positions // pixels), "step", step)],
         operator=node.operator,
-        schedule=f"{family}, {pixels} {staging}, chunks of {chunks}{by_sign}",
+        schedule=f"{family}, {sparse}{pixels} {staging}, chunks of {chunks}{by_sign}",
         headers=headers,
         preamble=preamble,
         overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],

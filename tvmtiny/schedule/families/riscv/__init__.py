@@ -28,7 +28,14 @@ class RiscV(Int8Family):
     features = frozenset({"rv32m"})
     priority = 8
     sketch_names = frozenset(
-        {"riscv_3x3", "riscv_bytes", "riscv_filter", "riscv_pairs", "riscv_words"}
+        {
+            "riscv_3x3",
+            "riscv_bytes",
+            "riscv_filter",
+            "riscv_pairs",
+            "riscv_sparse",
+            "riscv_words",
+        }
     )
     clamp = PORTABLE
     kernels = MappingProxyType(

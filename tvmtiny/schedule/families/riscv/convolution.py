@@ -11,6 +11,12 @@ from tvmtiny.ops.conv_2d import groups
 from tvmtiny.schedule.families.riscv.bytes import estimate_bytes, implement_bytes
 from tvmtiny.schedule.families.riscv.packing import BYTES_TILES
 from tvmtiny.schedule.families.riscv.pairs import TILES, estimate_pairs, implement_pairs
+from tvmtiny.schedule.families.riscv.sparse import (
+    SPARSE,
+    estimate_sparse,
+    implement_sparse,
+    is_sparse,
+)
 from tvmtiny.schedule.families.riscv.words import estimate_words, implement_words
 from tvmtiny.schedule.implementation import (
     Decision,
@@ -20,6 +26,7 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, reads_pixels
+from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS, LEAST_GAIN
 from tvmtiny.schedule.product_chunks import (
     CODES,
     LONG_CHUNKS,
@@ -57,6 +64,8 @@ def implement_convolution(
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Yield decisions with fewer packed pixels, or with none if a patch is a pixel."""
+    if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(TILES):
+        yield {**decisions, "pixels": min(TILES)}
     if decisions["sketch"] != PAIRS:
         return
     if int(decisions["pixels"]) > min(TILES):
@@ -76,6 +85,10 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
     if pixels:
         chunk = Decision("chunk", LONGEST)
         sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), chunk, *code)))
+        layer = plain_layer(node)
+        if layer is not None and is_sparse(layer):
+            chunk = Decision("chunk", BLOCK_CHUNKS)
+            sketches.append(Sketch(SPARSE, (Decision("pixels", pixels), chunk)))
     if reads_pixels(node):
         chunk = Decision("chunk", _SINGLE_LONGEST)
         sketches.append(Sketch(WORDS, (chunk, *code)))
@@ -107,6 +120,12 @@ def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
         for kernel, codes, unroll in product(kernels, CODES, useful_unrolls(layer.depth))
     ]
     costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
+    if pixels and is_sparse(layer):
+        sparse: dict[str, int | str] = {"sketch": SPARSE, "pixels": step}
+        sparse["chunk"] = max(BLOCK_CHUNKS)
+        cost = estimate_sparse(layer, sparse)
+        if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
+            candidates, costs = [*candidates, sparse], [*costs, cost]
     return cheapest(candidates, costs, layer, goal)
 
 
@@ -114,4 +133,5 @@ _KERNELS = {
     PAIRS: (estimate_pairs, implement_pairs),
     WORDS: (estimate_words, implement_words),
     BYTES: (estimate_bytes, implement_bytes),
+    SPARSE: (estimate_sparse, implement_sparse),
 }

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tvmtiny.schedule.product_blocks import BLOCK, visits
 from tvmtiny.schedule.requantize import Scaling
 
-#: Channels of a tile in `pack_words`, and of the tiles in `pack_bytes`.
+#: Channels of a tile in `pack_words` and in `pack_sparse`, and of the tiles in `pack_bytes`.
 WORDS_TILE = 8
+SPARSE_TILE = 2
 BYTES_TILES = (4, 8, 12)
 
 
@@ -59,6 +61,29 @@ def pack_pairs(
     padded = np.pad(rows, ((0, 0), (0, size - rows.shape[1])))
     words = np.ascontiguousarray(padded).view("<i4")
     return _join(words, scaling, channels)
+
+
+def pack_sparse(weights: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return the stream of ``tvmtiny_riscv_sparse.h`` for all channels: int32, flat.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, whole blocks and tiles.
+    scaling
+        Output constants of all channels.
+    """
+    streams = []
+    for tile, blocks in enumerate(
+        weights.reshape(-1, SPARSE_TILE, weights.shape[1] // BLOCK, BLOCK)
+    ):
+        order, steps = visits((blocks != 0).any(axis=(0, 2)), 0)
+        by_input = blocks[:, order].transpose(1, 2, 0).reshape(len(order), -1)
+        row = np.concatenate([steps[:, None], by_input], axis=1).astype(np.int8).reshape(1, -1)
+        padded = np.pad(row, ((0, 0), (0, -row.size % 4)))
+        channels = range(SPARSE_TILE * tile, SPARSE_TILE * (tile + 1))
+        streams.append(_join(np.ascontiguousarray(padded).view("<i4"), scaling, channels))
+    return np.concatenate(streams)
 
 
 def pack_words(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:

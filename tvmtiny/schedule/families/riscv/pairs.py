@@ -18,7 +18,7 @@ HEADERS = ("tvmtiny_riscv.h", PAIRS_HEADER, "tvmtiny_riscv_pairs.h")
 TILES = {4: 3, 2: 6}
 
 #: Instructions that pack an input of a pixel, and instructions around a tile.
-_PACKING, _TILE = 2.5, {4: 140, 2: 165}
+PACKING, _TILE = 2.5, {4: 140, 2: 165}
 
 #: Bytes of code around the chunks of a kernel.
 _FRAME = 700
@@ -51,7 +51,7 @@ def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
         instructions += each * len(part.channels) / TILES[pixels]
         code += _FRAME + 3.5 * chunk * (first + unroll)
     steps = -(-layer.pixels // pixels)
-    return steps * (instructions + _PACKING * pixels * layer.depth), code
+    return steps * (instructions + PACKING * pixels * layer.depth), code
 
 
 def implement_pairs(

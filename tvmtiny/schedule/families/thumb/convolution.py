@@ -11,6 +11,12 @@ from tvmtiny.ops.conv_2d import groups
 from tvmtiny.schedule.families.thumb.pairs import PIXELS, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.thumb.quads import CHUNKS, estimate_quads, implement_quads
 from tvmtiny.schedule.families.thumb.single import TILES, estimate_single, implement_single
+from tvmtiny.schedule.families.thumb.sparse import (
+    SPARSE,
+    estimate_sparse,
+    implement_sparse,
+    is_sparse,
+)
 from tvmtiny.schedule.implementation import (
     Decision,
     Decisions,
@@ -19,6 +25,7 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, reads_pixels
+from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS, LEAST_GAIN
 from tvmtiny.schedule.product_chunks import CODES, LONGEST, UNROLLS, cheapest, useful_unrolls
 from tvmtiny.targets import Cpu
 
@@ -42,6 +49,8 @@ def implement_convolution(
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Yield decisions with fewer packed patches, or with none if a patch is a pixel."""
+    if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(PIXELS):
+        yield {**decisions, "pixels": min(PIXELS)}
     if decisions["sketch"] != "pairs":
         return
     if int(decisions["pixels"]) > min(PIXELS):
@@ -66,6 +75,10 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
             Decision("unroll", unrolls),
         )
         sketches.append(Sketch("pairs", decisions))
+        layer = plain_layer(node)
+        if layer is not None and is_sparse(layer):
+            chunks = Decision("chunk", BLOCK_CHUNKS)
+            sketches.append(Sketch(SPARSE, (Decision("pixels", pixels), chunks)))
     if reads_pixels(node):
         tiles = tuple(tile for tile in TILES if tile <= channels)
         unroll = Decision("unroll", unrolls)
@@ -114,6 +127,12 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
         return None
     candidates = [{**chosen, "unroll": u} for chosen, u in product(open_decisions, unrolls)]
     costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
+    if pixels and is_sparse(layer):
+        sparse: dict[str, int | str] = {"sketch": SPARSE, "pixels": pixels[0]}
+        sparse["chunk"] = max(BLOCK_CHUNKS)
+        cost = estimate_sparse(layer, sparse)
+        if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
+            candidates, costs = [*candidates, sparse], [*costs, cost]
     return cheapest(candidates, costs, layer, goal)
 
 
@@ -121,4 +140,5 @@ _KERNELS = {
     "pairs": (estimate_pairs, implement_pairs),
     "quads": (estimate_quads, implement_quads),
     "single": (estimate_single, implement_single),
+    SPARSE: (estimate_sparse, implement_sparse),
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tvmtiny.schedule.product_blocks import BLOCK, visits
 from tvmtiny.schedule.product_chunks import START
 from tvmtiny.schedule.requantize import Scaling
 
@@ -43,6 +44,30 @@ def pack_pairs(
     parts = [start, rows, scaling.initial[channels, None], *_constants(scaling, channels)]
     stream = np.concatenate([*parts, np.array(channels)[:, None]], axis=1)
     return stream.astype(np.int32).ravel()
+
+
+def pack_sparse(weights: np.ndarray, scaling: Scaling, chunk: int) -> np.ndarray:
+    """Return the stream of ``tvmtiny_thumb_sparse.h`` for all channels: int32, flat.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, whole blocks.
+    scaling
+        Output constants of all channels.
+    chunk
+        Products of a chunk.
+    """
+    streams = []
+    for channel, blocks in enumerate(weights.reshape(len(weights), -1, BLOCK)):
+        order, steps = visits((blocks != 0).any(axis=1), 1)
+        rows = np.concatenate([steps[:, None], blocks[order]], axis=1).astype(np.int8)
+        row = rows.reshape(1, -1)
+        start = [[-len(order) * (BLOCK // chunk) * START]]
+        last = [scaling.initial[[channel], None], *_constants(scaling, [channel])]
+        words = _words(row, 4 * (-(-row.size // 4)))
+        streams.append(np.concatenate([start, words, *last, [[channel]]], axis=1))
+    return np.concatenate(streams, axis=1).astype(np.int32).ravel()
 
 
 def pack_quads(

@@ -18,16 +18,16 @@ HEADERS = ("tvmtiny_thumb.h", PAIRS_HEADER, "tvmtiny_thumb_pairs.h")
 PIXELS = (4, 2)
 
 #: Instructions that pack an input of a pixel, and instructions around a channel of two pixels.
-_PACKING, _CHANNEL = 2.2, 15
+PACKING, CHANNEL = 2.2, 15
 
 #: Bytes of code around the chunks of a kernel.
-_FRAME = 180
+FRAME = 180
 
 #: Instructions per iteration of the loop over chunks.
 _TURN = 4
 
 
-def _chunk_instructions(chunk: int, pairs: int) -> int:
+def chunk_instructions(chunk: int, pairs: int) -> int:
     """Estimate loads of words, weights and products, and the end of the chunk."""
     loads = -(-chunk // 2) - (chunk == 3) if pairs == 2 else 1 + (chunk > 6)
     return loads + chunk + pairs * (chunk + 2)
@@ -37,7 +37,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
     pairs = int(decisions["pixels"]) // 2
 
     def instructions(chunk: int) -> float:
-        return -(-layer.depth // chunk) * _chunk_instructions(chunk, pairs)
+        return -(-layer.depth // chunk) * chunk_instructions(chunk, pairs)
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer, provable, *limits, instructions)
@@ -50,12 +50,12 @@ def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
     pairs = pixels // 2
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
-        chunk = _chunk_instructions(part.chunk, pairs)
-        each = (first + unroll * turns) * chunk + _CHANNEL * pairs + _TURN * turns
+        chunk = chunk_instructions(part.chunk, pairs)
+        each = (first + unroll * turns) * chunk + CHANNEL * pairs + _TURN * turns
         instructions += each * len(part.channels)
-        code += _FRAME + 4 * chunk * (first + unroll)
+        code += FRAME + 4 * chunk * (first + unroll)
     steps = -(-layer.pixels // pixels)
-    return steps * (instructions + _PACKING * pixels * layer.depth), code
+    return steps * (instructions + PACKING * pixels * layer.depth), code
 
 
 def implement_pairs(

@@ -1,0 +1,86 @@
+"""Blocks of zeros on cores without the DSP extension and on RISC-V: order, choice, speed, size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from zeroed_weights import zero_anywhere, zeroed
+
+import tvmtiny
+from tests.ops.test_conv_2d import Conv
+from tests.tools import MLPERF_TINY, board_on_qemu
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.ops import Oracle
+from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.schedule.product_blocks import visits
+from tvmtiny.targets import resolve
+
+#: The sketch of each CPU.
+SKETCHES = {"cortex-m0": "sparse_pairs", "cortex-m3": "sparse_pairs", "rv32imc": "riscv_sparse"}
+
+_SPARSE = Conv((9, 10), 64, 32, (1, 1), zeros=0.75)
+
+
+def _implemented(model: bytes, cpu: str, goal: Goal = Goal.BALANCED) -> Implementation:
+    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
+    found = implement(node, resolve(cpu).cpu, Oracle.LITERT, goal)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+@pytest.mark.parametrize(
+    "kept",
+    [[], [0], [1], [7], [0, 1], [3, 9, 200, 599], [0, 127, 255], [0, 254, 599], [599], [300, 301]],
+)
+def test_every_block_is_visited_once(kept: list[int], behind: int) -> None:
+    mask = np.zeros(600, bool)
+    mask[kept] = True
+    order, steps = visits(mask, behind)
+    assert len(order) == len(steps) >= 2
+    assert len(set(order.tolist())) == len(order) and set(kept) <= set(order.tolist())
+    assert (steps[:-1] >= 0).all() and steps[:-1].max() < 128 and -129 < steps[-1] < 0
+    at = np.cumsum(steps) + behind * np.arange(len(steps))
+    assert (at == order).all() and order.max() < 600
+
+
+@pytest.mark.parametrize("cpu", SKETCHES)
+@pytest.mark.parametrize("goal", list(Goal))
+def test_blocks_of_zeros_are_left_out(goal: Goal, cpu: str) -> None:
+    dense = _implemented(replace(_SPARSE, zeros=0.0).model(), cpu, goal)
+    sparse = _implemented(_SPARSE.model(), cpu, goal)
+    assert sparse.decisions["sketch"] == SKETCHES[cpu] != dense.decisions["sketch"]
+    assert sparse.instructions < 0.6 * dense.instructions
+    assert sparse.constants_bytes < 0.55 * dense.constants_bytes
+
+
+@pytest.mark.parametrize("cpu", SKETCHES)
+def test_zeros_anywhere_and_few_blocks_change_nothing(cpu: str) -> None:
+    model = replace(_SPARSE, zeros=0.0).model()
+    dense, scattered = (_implemented(m, cpu) for m in (model, zeroed(model, zero_anywhere)))
+    assert scattered.decisions["sketch"] == dense.decisions["sketch"]
+    assert scattered.constants_bytes == dense.constants_bytes
+    few = _implemented(replace(_SPARSE, zeros=0.05).model(), cpu)
+    assert few.decisions["sketch"] == dense.decisions["sketch"]
+
+
+@pytest.mark.parametrize("board", [board_on_qemu("mps2-an385"), board_on_qemu("riscv-virt")])
+def test_a_benchmark_model(board: str) -> None:
+    """Exact, and faster with three of four blocks zero."""
+    file = MLPERF_TINY / "kws_int8.tflite"
+    if not file.is_file():
+        pytest.skip(f"{file} is missing")
+    instructions, constants = [], []
+    for content in (file.read_bytes(), zeroed(file.read_bytes())):
+        model = tvmtiny.load(content, name="kws")
+        artifact = tvmtiny.compile(model, board)
+        inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+        result = tvmtiny.run(artifact, *inputs)
+        expected = model.reference(inputs)[model.graph.outputs[0].index]
+        assert (result.outputs[0].data == expected).all()
+        instructions.append(result.instructions)
+        constants.append(artifact.constants_bytes)
+    assert 2 * instructions[1] < instructions[0]
+    assert constants[1] < 0.65 * constants[0]
