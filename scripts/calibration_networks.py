@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from random_networks import random_network
 from small_networks import Network, Value
-from zeroed_weights import zeroed
+from zeroed_weights import zero_blocks, zeroed
 
 __all__ = ["KINDS", "SIDE_BY_SIDE"]
 
@@ -52,8 +52,12 @@ def dense_network(seed: int) -> bytes:
 
 
 def sparse_network(seed: int) -> bytes:
-    """Generate a `larger_network` in which three of four blocks of weights are zero."""
-    return zeroed(larger_network(seed))
+    """Generate a `larger_network` in which three of four blocks of weights are zero.
+
+    Every second network has small weights, of which more products fit a register.
+    """
+    smaller = 5 if seed % 2 else 1
+    return zeroed(larger_network(seed), lambda weights, rng: zero_blocks(weights // smaller, rng))
 
 
 def elements_network(seed: int) -> bytes:

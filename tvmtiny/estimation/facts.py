@@ -151,7 +151,7 @@ def keys(node: Node, kernel: Kernel) -> Iterator[str]:
     """Yield the keys of a layer in the tables, from the most to the least specific."""
     schedule = _SIZES.sub(lambda match: match[1] or "", kernel.schedule)
     # The loops around sparse tiles equal those around dense ones.
-    schedule = schedule.replace("sparse", "unroll")
+    schedule = schedule.replace("sparse, ", "").replace("sparse", "unroll")
     family = schedule.split(",")[0]
     dtype = node.output.dtype
     yield f"{node.operator} {dtype} {schedule}"

@@ -39,6 +39,26 @@ def _pairs(site: Site) -> Iterator[Part]:
         yield _finish(rounding, channels, channels * pixels)
 
 
+@counts_of("TVMTINY_THUMB_SPARSE")
+def _sparse(site: Site) -> Iterator[Part]:
+    made = site.made
+    pixels, chunk, width = made.numbers(0, 1, 3)
+    rounding = made.arguments[-1]
+    channels = site.call.times * width
+    words = site.total((site.argument(3) - site.argument(1)) // 4)
+    # Words of a channel apart from its blocks; on average a block ends in the middle of a word.
+    around = 3 + CONSTANTS[rounding] + 0.375
+    blocks = (words - around * channels) / 1.25
+    # Chunks of one, for neighbouring weights of -128 only, count as those of two.
+    events = {"call": site.call.times, "channels": channels, f"chunks of {max(chunk, 2)}": blocks}
+    # Rounding by sign, a few instructions of an output, is not told apart.
+    yield Part(site.name, f"sparse {pixels}", events, fixed=site.unaligned)
+    if not site.unaligned:
+        sums = {**events, "call": channels}
+        yield Part(f"{site.name}_sums", f"sparse sums {pixels}", sums, True)
+        yield _finish(rounding, channels, channels * pixels)
+
+
 def _finish(rounding: str, calls: float, outputs: float) -> Part:
     """Count the function that turns sums into outputs on Armv6-M."""
     events = {"call": calls, "outputs": outputs}
