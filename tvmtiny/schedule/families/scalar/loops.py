@@ -195,6 +195,31 @@ def _convolution(schedule: Schedule, decisions: Decisions) -> str:
     return f", tile {tile[0]}x{tile[1]}{order}{_unrolled(decisions)}{rows}"
 
 
+def _open_product(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    row, column = schedule.get_loops(schedule.get_sblock("out"))[-2:]
+    rows, columns = _extent(schedule, row), _extent(schedule, column)
+    acc = schedule.get_sblock("acc")
+    wide = str(schedule.get(acc).writes[0].source.dtype).endswith("64")
+    most = _accumulators(cpu) // (2 if wide else 1)
+    few = _tiles(rows, rows, columns, most)
+    best = min(few, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
+    depth = _extent(schedule, schedule.get_loops(acc)[-1])
+    return (
+        Decision("tile", tuple(f"{r}x{c}" for r, c in _tiles(rows, rows, columns, 2 * most))),
+        Decision("unroll", _divisors(depth, _UNROLLS)),
+    ), {"tile": f"{best[0]}x{best[1]}", "unroll": 1}
+
+
+def _product(schedule: Schedule, decisions: Decisions) -> str:
+    *_, row, column = schedule.get_loops(schedule.get_sblock("out"))
+    tile = [int(extent) for extent in str(decisions["tile"]).split("x")]
+    row_tiles, lane = schedule.split(row, [None, tile[0]])
+    column_tiles, other = schedule.split(column, [None, tile[1]])
+    schedule.reorder(row_tiles, column_tiles, lane, other)
+    _accumulate_locally(schedule, column_tiles, tile_loops=2, unroll=int(decisions["unroll"]))
+    return f", tile {tile[0]}x{tile[1]}{_unrolled(decisions)}"
+
+
 def _open_depthwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
     taps = schedule.get_loops(schedule.get_sblock("acc"))[-2:]
@@ -353,6 +378,7 @@ _TABLE = _Rule(_open_table, _elementwise)
 _RULES: dict[str, _Rule] = {
     "ADD": _ELEMENTWISE,
     "AVERAGE_POOL_2D": _Rule(_open_pool, _pool),
+    "BATCH_MATMUL": _Rule(_open_product, _product),
     "CONV_2D": _Rule(_open_convolution, _convolution),
     "DEPTHWISE_CONV_2D": _Rule(_open_depthwise, _depthwise),
     "FULLY_CONNECTED": _Rule(_open_fully_connected, _fully_connected),
@@ -361,6 +387,7 @@ _RULES: dict[str, _Rule] = {
     "MUL": _ELEMENTWISE,
     "QUANTIZE": _ELEMENTWISE,
     "SUB": _ELEMENTWISE,
+    "TRANSPOSE_CONV": _Rule(_open_fully_connected, _fully_connected),
 }
 
 
