@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,20 @@ def render(name: str, /, **values: Any) -> str:
 
 def render_file(path: Path, /, **values: Any) -> str:
     """Render a template, which may extend templates in ``tvmtiny/runtime``."""
-    environment = jinja2.Environment(
+    return _template(path.read_text(encoding="utf-8")).render(**values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(shipped("runtime")),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,
     )
-    return environment.from_string(path.read_text(encoding="utf-8")).render(**values)
+
+
+# Jinja compiles a template to Python, which takes longer than all of its renderings.
+@lru_cache(maxsize=64)
+def _template(text: str) -> jinja2.Template:
+    return _environment().from_string(text)
