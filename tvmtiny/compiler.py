@@ -22,7 +22,12 @@ from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.row_kernels import RowImplementations
 from tvmtiny.codegen.slicing import Slices, parse_longest
-from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
+from tvmtiny.codegen.stream import (
+    ProgramStreamer,
+    check_pushed,
+    pushed_rows_error,
+    sliding_windows_error,
+)
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode, parse_stream
 from tvmtiny.codegen.training import check_trained
@@ -349,18 +354,18 @@ def _streamed(
         mode.pushes,
     )
     if mode is StreamMode.TIME:
-        found = streamer.slide()
+        found = streamer.with_sliding_windows()
         if found is None:
-            raise unslidable(model, built.arrangement.program, built.nodes)
+            raise sliding_windows_error(model, built.arrangement.program, built.nodes)
     elif mode is StreamMode.NONE:
-        found = streamer.whole()
+        found = streamer.without_segments()
     else:
-        found = streamer.alike(like) or streamer.stream(ram_budget)
+        found = streamer.with_segments_of(like) or streamer.stream(ram_budget)
     if mode is StreamMode.ROWS and found is None:
-        raise unpushable(model, built.arrangement.program, built.nodes)
+        raise pushed_rows_error(model, built.arrangement.program, built.nodes)
     if found is None:
         return None
-    if mode is StreamMode.INSIDE and not streamer.pays(found):
+    if mode is StreamMode.INSIDE and not streamer.saves_memory(found):
         return None
     emitter = StreamEmitter(
         mode,

@@ -75,7 +75,7 @@ def test_random_segments_inside(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(ProgramStreamer, "pays", lambda *_: True)
+    monkeypatch.setattr(ProgramStreamer, "saves_memory", lambda *_: True)
     models, runs = [], []
     for seed in SEEDS:
         monkeypatch.setattr(Planner, "choose", random_segments(seed))

@@ -120,7 +120,7 @@ class ProgramStreamer:
             found = self._planned(choice)
             if best is None or found.arrangement.plan.total < best.arrangement.plan.total:
                 best = found
-            if budget is None and overhead is not None and not self.pays(found):
+            if budget is None and overhead is not None and not self.saves_memory(found):
                 # Segments within the overhead do not reduce the arena: take the smallest one.
                 return self.stream(None, None)
             over = found.arrangement.plan.total - (budget or 0)
@@ -129,7 +129,7 @@ class ProgramStreamer:
             wanted = min(wanted, choice.peak) - max(over, 4)
         return best
 
-    def alike(self, like: StreamInfo | None) -> StreamedProgram | None:
+    def with_segments_of(self, like: StreamInfo | None) -> StreamedProgram | None:
         """Return the program with the segments of `like`; None if one of them is impossible."""
         if like is None or not like.segments:
             return None
@@ -140,11 +140,11 @@ class ProgramStreamer:
         known = tuple(streamed for streamed in found if streamed is not None)
         return self._planned(Choice(known, 0, 0)) if len(known) == len(found) else None
 
-    def whole(self) -> StreamedProgram:
+    def without_segments(self) -> StreamedProgram:
         """Return the program without segments, but with the state that records its progress."""
         return self._planned(Choice((), 0, 0))
 
-    def slide(self) -> StreamedProgram | None:
+    def with_sliding_windows(self) -> StreamedProgram | None:
         """Return the program with sliding windows; None if the first layers cannot slide."""
         calls = self._arrangement.program.calls
         found = self.planner.sliding(
@@ -154,7 +154,7 @@ class ProgramStreamer:
             return None
         return self._planned(Choice((found[0],), 0, 0), found[1])
 
-    def pays(self, found: StreamedProgram) -> bool:
+    def saves_memory(self, found: StreamedProgram) -> bool:
         """Return whether the arena is smaller than without segments."""
         return found.arrangement.plan.total < self._arrangement.plan.total
 
@@ -231,7 +231,7 @@ def check_pushed(model: Model) -> None:
         )
 
 
-def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
+def pushed_rows_error(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
     """Return the error for an input that no segment begins with; it names the first obstacle."""
     stop = ""
     for call in program.calls:
@@ -245,7 +245,7 @@ def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> Inp
     )
 
 
-def unslidable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
+def sliding_windows_error(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
     """Return the error for windows that cannot slide; it names all layers that prevent it.
 
     Layers after the one that makes a single row, or a vector, need not slide.

@@ -127,7 +127,7 @@ def streamed(
         model.name, built.arrangement, built.nodes, built.choices, rows, False
     )
     found = streamer.stream(ram_budget)
-    if found is None or not streamer.pays(found):
+    if found is None or not streamer.saves_memory(found):
         return None
     more = sum(work.streamed.instructions for work in found.works)
     return Figures(

@@ -125,7 +125,7 @@ class _Slide:
                 self._nodes.append(node)
                 continue
             rule, stop = row_rule(node), obstacle(node)
-            if rule is None or stop is not None or not self._alike(node, read):
+            if rule is None or stop is not None or not self._in_equal_rows(node, read):
                 if stop is not None and not slides:
                     where = f"{node.operator} #{node.index} ({short_name(node.output.name)})"
                     self._reason = f"{where} {stop.reason}"
@@ -144,7 +144,7 @@ class _Slide:
                 self._rows[node.output.index] = _Rows(node.output, output)
         return slides
 
-    def _alike(self, node: Node, read: list[Tensor]) -> bool:
+    def _in_equal_rows(self, node: Node, read: list[Tensor]) -> bool:
         """Whether all activations of a node are known in rows, in the same number."""
         counts = {self._rows[t.index].count for t in read}
         return len(read) == len(activations_of(node)) and len(counts) == 1
