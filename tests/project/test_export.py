@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_zephyr import make_tree
+from small_networks import Network
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
 import tvmtiny
@@ -41,11 +42,15 @@ def compiled(name: str, io: str = "arena") -> Artifact:
 @cache
 def expected(name: str) -> str:
     """The lines that the examples print."""
-    graph = loaded(name).graph
-    _, tensors = oracle_tensors(loaded(name), tvmtiny.make_inputs("ramp", graph.inputs))
+    return printed_by(loaded(name))
+
+
+def printed_by(model: Model) -> str:
+    """The lines that the example for a model prints."""
+    _, tensors = oracle_tensors(model, tvmtiny.make_inputs("ramp", model.graph.inputs))
     return "".join(
         f"{tensor.name}: {' '.join(map(str, tensors[tensor.index].ravel()))}\n"
-        for tensor in graph.outputs
+        for tensor in model.graph.outputs
     )
 
 
@@ -64,6 +69,38 @@ def test_cmake_on_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("cmake", "--build", "out", directory=tmp_path)
     printed = run(tmp_path / "out" / "example", directory=tmp_path)
     assert printed == expected("digits") + expected("sine")
+
+
+def _sliding() -> Model:
+    network = Network(4)
+    x = network.depthwise(network.input(1, 8, 1, 8), (3, 1), padding="VALID")
+    x = network.conv(x, 8, (x.shape[1], 1), padding="VALID")
+    return tvmtiny.load(network.build(network.dense(x, 5)), name="sliding")
+
+
+@needs_programs("cmake", "gcc")
+def test_cmake_on_host_row_by_row_and_in_steps(tmp_path: Path) -> None:
+    options = {
+        "inside": {"stream": "inside"},
+        "rows": {"stream": "rows"},
+        "steps": {"longest_slice": 20_000},
+        "sliding": {"stream": "time", "longest_slice": 20_000},
+    }
+    loaded_models = [
+        _sliding() if name == "sliding" else tvmtiny.load(models.path("digits"), name=name)
+        for name in options
+    ]
+    artifacts = [
+        tvmtiny.compile(model, BOARD, **options[model.name])  # type: ignore[arg-type]
+        for model in loaded_models
+    ]
+    assert all(artifact.stream is not None for artifact in artifacts)
+    tvmtiny.export(artifacts, "cmake", tmp_path / "models")
+    flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined"
+    run("cmake", "-S", "models/example", "-B", "out", flags, directory=tmp_path)
+    run("cmake", "--build", "out", directory=tmp_path)
+    printed = run(tmp_path / "out" / "example", directory=tmp_path)
+    assert printed == "".join(map(printed_by, loaded_models))
 
 
 @on_qemu
