@@ -192,6 +192,7 @@ def test_what_edge_impulse_cannot_take(tmp_path: Path) -> None:
             "cannot be '5-a'; give the name of the replaced file",
         ),
         (compiled("sine", "external"), Library(), "io=arena"),
+        (tvmtiny.compile(loaded("digits"), "cortex-m4", stream="rows"), Library(), "stream=none"),
     ):
         with pytest.raises(InputError, match=message):
             tvmtiny.export(models, "edge-impulse", tmp_path / "a", library)

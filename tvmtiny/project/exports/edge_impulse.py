@@ -43,9 +43,12 @@ def _write(package: Package) -> Files:
             f"{quoted(prefix)}; give the name of the replaced file, such as tflite_learn_5"
         )
     if model.external:
+        change = "io=arena (--io arena), the default"
+        if model.stream is not None and model.stream.mode.pushes:
+            change = f"stream=none or inside, not {model.stream.mode.value}"
         raise InputError(
-            "Edge Impulse's SDK writes inputs into the model's arena; compile the model with "
-            "io=arena (--io arena), the default"
+            "Edge Impulse's SDK writes a whole input into the model's arena; compile the model "
+            f"with {change}"
         )
     unknown = [t for t in (*model.inputs, *model.outputs) if t.dtype not in _TYPES]
     if unknown:
