@@ -14,7 +14,6 @@ import pytest
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.targets import resolve
 
-
 #: Spares CMake the programs by which it tries each compiler.
 _WORKING_COMPILERS = "".join(
     f"set(CMAKE_{language}_{found} TRUE)\n"
