@@ -17,6 +17,7 @@ from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
 from tests.ops.test_transpose_conv import _layer as _transposed
+from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.ops.three_ways import Case, SideBySide
 from tests.pooling_cases import Pool
 from tests.schedule.candidates import Candidates
@@ -151,8 +152,12 @@ def test_every_scalar_decision_is_exact_on_the_host(
 @on_qemu
 @pytest.mark.parametrize(
     ("layer", "most"),
-    [(_product(24, 48, 24, ((), ())), 4.0), (_transposed((4, 4), (4, 4), (2, 2), 16, 16), 5.8)],
-    ids=["product", "transposed"],
+    [
+        (_product(24, 48, 24, ((), ())), 4.0),
+        (_transposed((4, 4), (4, 4), (2, 2), 16, 16), 5.8),
+        (Lstm(cells=32, inputs=28, steps=2), 10.5),
+    ],
+    ids=["product", "transposed", "lstm"],
 )
 def test_instructions_of_plain_c(layer: Case, most: float) -> None:
     layers = SideBySide("plain", {"layer": layer}, 0.0)

@@ -93,8 +93,21 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_q15(int32_t value, int32_t bit
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_gate(const int8_t *x, const int8_t *weights, int32_t count, int32_t bias, const int32_t *scale, int32_t before)
 {
   int32_t sum = bias;
-  for (int32_t i = 0; i < count; ++i) {
-    sum += x[i] * weights[i];
+  const int8_t *end = x + (count & ~7);
+  while (x != end) {
+    sum += x[0] * weights[0];
+    sum += x[1] * weights[1];
+    sum += x[2] * weights[2];
+    sum += x[3] * weights[3];
+    sum += x[4] * weights[4];
+    sum += x[5] * weights[5];
+    sum += x[6] * weights[6];
+    sum += x[7] * weights[7];
+    x += 8;
+    weights += 8;
+  }
+  for (end = x + (count & 7); x != end; ++x) {
+    sum += *x * *weights++;
   }
   return tvmtiny_saturate_q15(tvmtiny_requantize(sum, scale[0], scale[1]) + before);
 }
