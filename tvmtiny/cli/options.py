@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from math import isfinite
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -119,13 +119,13 @@ def compiles(
             settings = Settings(load, values, context.obj or {}, front)
             command(*arguments, settings=settings, **given)
 
-        hints = get_type_hints(command, include_extras=True)
-        parameters = []
-        for parameter in inspect.signature(command).parameters.values():
+        parameters: list[inspect.Parameter] = []
+        # On Python 3.10, get_type_hints would hide Annotated in an Optional if the default is None.
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
             if parameter.name == "settings":
                 parameters += [_parameter(option) for option in options]
             else:
-                parameters.append(parameter.replace(annotation=hints[parameter.name]))
+                parameters.append(parameter)
         keyword = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
