@@ -176,7 +176,7 @@ COMPILE_OPTIONS = (
         "stream",
         str,
         "none",
-        "Run layers row by row: inside, input (in rows), time (sliding windows), none or auto.",
+        "Run layers row by row: inside, rows (of the input), time (sliding windows), none or auto.",
         "MODE",
     ),
     CompileOption(

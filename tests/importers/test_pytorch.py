@@ -115,6 +115,13 @@ def test_a_module_has_no_shapes() -> None:
         ("model.safetensors", "export the model as"),
     ],
 )
-def test_files_that_hold_no_model(name: str, message: str) -> None:
+def test_files_that_hold_no_model(name: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.touch()
     with pytest.raises(InputError, match=message):
-        tvmtiny.load(name)
+        tvmtiny.load(path)
+
+
+def test_weights_that_do_not_exist() -> None:
+    with pytest.raises(InputError, match=r"nothing\.pt does not exist"):
+        tvmtiny.load("nothing.pt")

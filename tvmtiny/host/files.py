@@ -48,7 +48,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     OutputPathError
         The file cannot be written.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.is_dir():
+        raise OutputPathError(path=path, reason=os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
         _write_into(path, content)
         return
     path = Path(os.path.realpath(path)) if path.is_symlink() else path

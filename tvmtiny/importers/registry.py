@@ -98,6 +98,8 @@ def import_model(
         path = Path(source)
         framework = next((f for f in FRAMEWORKS if path.suffix.lower() in f.suffixes), None)
         if framework is None and path.suffix.lower() in _OTHERS:
+            if not path.exists():
+                raise InputError(f"{path} does not exist; give the path of a model")
             raise InputError(f"{path} {_OTHERS[path.suffix.lower()]}")
         if framework is None:
             raise InputError(

@@ -254,7 +254,10 @@ def load_records(path: str | os.PathLike[str]) -> Records:
             lines = file.read_bytes().split(b"\n")
         except OSError as error:
             reason = error.strerror or str(error)
-            raise InputError(f"cannot read the records {file}: {reason}") from error
+            raise InputError(
+                f"cannot read the records {file}: {reason}; give a file or a folder of records, or "
+                "none to use no records"
+            ) from error
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
