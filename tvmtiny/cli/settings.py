@@ -208,7 +208,7 @@ def model_path(model: str) -> str:
     if model in known:
         return str(models.path(model))
     path = Path(model)
-    if not path.suffix and path.name == model and not os.path.lexists(path):
+    if not path.suffix and path.name == model and not os.path.lexists(model):
         from tvmtiny.errors import InputError
 
         near = difflib.get_close_matches(model.lower(), known, 1)
