@@ -373,7 +373,7 @@ def load_application(directory: Path) -> Application:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
             f"{directory} does not hold an application of tvmtiny ({_RECORD} is missing or "
-            "damaged); create one: tvmtiny project create --platform zephyr MODEL -o DIR"
+            "damaged); create one: tvmtiny project create MODEL --board zephyr:NAME -o DIR"
         ) from None
     if own is None:
         found = find_zephyr_board(board, cpu)
