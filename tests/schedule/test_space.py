@@ -16,6 +16,7 @@ from tests.ops.test_batch_matmul import _layer as _product
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
+from tests.ops.test_svdf import Filter
 from tests.ops.test_transpose_conv import _layer as _transposed
 from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.ops.three_ways import Case, SideBySide
@@ -156,8 +157,9 @@ def test_every_scalar_decision_is_exact_on_the_host(
         (_product(24, 48, 24, ((), ())), 4.0),
         (_transposed((4, 4), (4, 4), (2, 2), 16, 16), 5.8),
         (Lstm(cells=32, inputs=28, steps=2), 10.5),
+        (Filter(inputs=40, units=64, rank=1, memory=10), 5.9),
     ],
-    ids=["product", "transposed", "lstm"],
+    ids=["product", "transposed", "lstm", "svdf"],
 )
 def test_instructions_of_plain_c(layer: Case, most: float) -> None:
     layers = SideBySide("plain", {"layer": layer}, 0.0)

@@ -27,7 +27,7 @@ _UNROLLED_TAPS = 16
 #: Windows of up to this many taps are unrolled in pools.
 _UNROLLED_WINDOW = 4
 
-#: Registers of the innermost loop without accumulators: two operands, two pointers, a counter.
+#: Registers of the innermost loop without sums: two operands, two pointers, a counter.
 _OTHER_REGISTERS = 5
 
 #: Most lanes by default; more of them save little.
@@ -201,12 +201,12 @@ def _open_product(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], D
     acc = schedule.get_sblock("acc")
     wide = str(schedule.get(acc).writes[0].source.dtype).endswith("64")
     most = _accumulators(cpu) // (2 if wide else 1)
-    few = _tiles(rows, rows, columns, most)
-    best = min(few, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
-    depth = _extent(schedule, schedule.get_loops(acc)[-1])
+    best = min(
+        _tiles(rows, rows, columns, most), key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0])
+    )
     return (
         Decision("tile", tuple(f"{r}x{c}" for r, c in _tiles(rows, rows, columns, 2 * most))),
-        Decision("unroll", _divisors(depth, _UNROLLS)),
+        Decision("unroll", _divisors(_extent(schedule, schedule.get_loops(acc)[-1]), _UNROLLS)),
     ), {"tile": f"{best[0]}x{best[1]}", "unroll": 1}
 
 
@@ -264,6 +264,20 @@ def _fully_connected(schedule: Schedule, decisions: Decisions) -> str:
     channel_tiles, _ = schedule.split(channel, [None, int(decisions["lanes"])])
     _accumulate_locally(schedule, channel_tiles, tile_loops=1, unroll=int(decisions["unroll"]))
     return f", {decisions['lanes']} lanes{_unrolled(decisions)}"
+
+
+def _open_filters(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    filters = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[1])
+    return _lanes(filters, _divisor(filters, min(_accumulators(cpu), _USUAL_LANES)))
+
+
+def _filters(schedule: Schedule, decisions: Decisions) -> str:
+    """Compute filters of an SVDF side by side, each with all elements of its memory."""
+    _, filters, *memory = schedule.get_loops(schedule.get_sblock("out"))
+    # The elements of the memory move in their order, so that it can be overwritten.
+    tiles, _ = schedule.split(filters, [None, int(decisions["lanes"])])
+    _accumulate_locally(schedule, tiles, tile_loops=1 + len(memory), unrolled=1)
+    return f", {decisions['lanes']} lanes"
 
 
 def _open_pool(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
@@ -387,23 +401,30 @@ _RULES: dict[str, _Rule] = {
     "MUL": _ELEMENTWISE,
     "QUANTIZE": _ELEMENTWISE,
     "SUB": _ELEMENTWISE,
+    "SVDF": _Rule(_open_filters, _filters),
     "TRANSPOSE_CONV": _Rule(_open_fully_connected, _fully_connected),
 }
 
 
-def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int, unroll: int = 1) -> None:
+def _accumulate_locally(
+    schedule: Schedule,
+    tile: object,
+    tile_loops: int,
+    unroll: int = 1,
+    unrolled: int | None = None,
+) -> None:
     """Compute ``acc`` per register tile, with the reduction outside and the tile unrolled inside.
 
     Parameters
     ----------
-    schedule
-        The schedule.
     tile
         The loop of ``out`` around one tile.
     tile_loops
         Number of innermost loops of ``out`` that make up the tile.
     unroll
         Turns of the innermost loop of the reduction that are unrolled.
+    unrolled
+        Number of loops of the tile that are unrolled in ``out``, from outside; all by default.
     """
     acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
     schedule.compute_at(acc, tile, preserve_unit_loops=True)
@@ -417,7 +438,8 @@ def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int, unrol
         innermost = schedule.get_loops(schedule.get_sblock("acc_update"))[-spatial - 1]
         schedule.unroll(schedule.split(innermost, [None, unroll])[1])
     for name, count in (("acc_init", spatial), ("acc_update", spatial), ("out", tile_loops)):
-        for loop in schedule.get_loops(schedule.get_sblock(name))[-count:]:
+        loops = schedule.get_loops(schedule.get_sblock(name))[-count:]
+        for loop in loops[:unrolled] if name == "out" else loops:
             schedule.unroll(loop)
 
 
