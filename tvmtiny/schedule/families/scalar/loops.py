@@ -407,11 +407,7 @@ _RULES: dict[str, _Rule] = {
 
 
 def _accumulate_locally(
-    schedule: Schedule,
-    tile: object,
-    tile_loops: int,
-    unroll: int = 1,
-    unrolled: int | None = None,
+    schedule: Schedule, tile: object, tile_loops: int, unroll: int = 1, unrolled: int | None = None
 ) -> None:
     """Compute ``acc`` per register tile, with the reduction outside and the tile unrolled inside.
 
