@@ -23,7 +23,9 @@ def test_tables_and_pictures() -> None:
     }
     applications = {path.stem for path in (ROOT / "examples" / "models").iterdir()}
     assert stored.keys() == applications
-    for rows in (gallery.results(stored), gallery.costs(stored)):
+    spotted = json.loads(gallery.WAKE_WORD.read_text(encoding="utf-8"))
+    assert spotted["equal"]
+    for rows in (gallery.results(stored), gallery.costs(stored), gallery.wake_word(spotted)):
         assert "\n".join(rows) in page
     for name, found in stored.items():
         text = (FIGURES / f"{name}.svg").read_text(encoding="utf-8")
