@@ -21,12 +21,16 @@ from tvmtiny.creating import create_zephyr_application
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions, accuracy, integers, train
 from tvmtiny.design.verifying import Verified, verify
+from tvmtiny.evaluating import TestSet, evaluate
 from tvmtiny.host.files import write_bytes, write_text
 from tvmtiny.preprocessing.front_end import FrontEnd
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 
 BOARD, ZEPHYR_BOARD = "mps2-an386", "zephyr:mps2_an386"
+
+#: Number of samples that are run row by row.
+BY_ROW = 20
 
 #: Trained and quantized models, which ``scripts/gallery.py --train`` writes.
 MODELS = Path(__file__).parent / "models"
@@ -65,6 +69,8 @@ class Application:
         Options of the training.
     sensor
         The front end to compile with the network; None for a network without one.
+    rows
+        Whether the network also runs row by row, as a camera delivers its input.
     """
 
     name: str
@@ -72,6 +78,26 @@ class Application:
     build: Callable[[tuple[int, ...], int], Any]
     options: TrainOptions
     sensor: Sensor | None = None
+    rows: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The results on a board that takes one row of the input at a time.
+
+    Attributes
+    ----------
+    arena_bytes
+        The arena, which never holds the input as a whole.
+    samples
+        Number of samples that were run.
+    equal
+        Whether all outputs are those of whole inputs on this machine.
+    """
+
+    arena_bytes: int
+    samples: int
+    equal: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +117,8 @@ class Outcome:
         The comparison of the outputs on the board with those on this machine.
     zephyr, arduino
         The Zephyr application and the Arduino library.
+    rows
+        The comparison row by row, for an application with `Application.rows`.
     """
 
     name: str
@@ -102,6 +130,7 @@ class Outcome:
     verified: Verified
     zephyr: str
     arduino: str
+    rows: Rows | None = None
 
 
 def cut(data: Dataset, samples: int) -> Dataset:
@@ -116,6 +145,16 @@ def compiled_model(application: Application, out: Path) -> tvmtiny.Model:
     model = tvmtiny.load(out / f"{application.name}.tflite")
     sensor = application.sensor
     return model if sensor is None else tvmtiny.with_front_end(model, sensor.front_end)
+
+
+def run_rows(model: tvmtiny.Model, data: Dataset) -> Rows:
+    """Run the first samples for testing row by row on the board, and compare the outputs."""
+    part = TestSet((data.x_test[:BY_ROW],), data.y_test[:BY_ROW])
+    streamed = tvmtiny.compile(model, BOARD, stream="rows")
+    there = evaluate(streamed, part, board=BOARD, metric="accuracy")
+    here = evaluate(tvmtiny.compile(model, BOARD), part, metric="accuracy")
+    equal = bool(np.array_equal(here.outputs, there.outputs))
+    return Rows(streamed.arena_bytes, there.samples, equal)
 
 
 def trained(
@@ -183,6 +222,7 @@ def run(
         verified,
         str(out / "zephyr"),
         str(out / "arduino"),
+        run_rows(loaded, data) if application.rows else None,
     )
 
 

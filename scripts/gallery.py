@@ -138,6 +138,19 @@ def results(all_found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def rows(all_found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the table of applications that run row by row."""
+    yield "| application | samples row by row | arena, whole input | arena, rows |"
+    yield "| --- | ---: | ---: | ---: |"
+    for name, found in all_found.items():
+        if pushed := found.get("rows"):
+            same = "" if pushed["equal"] else " (outputs differ)"
+            yield (
+                f"| {name} | {pushed['samples']}{same} "
+                f"| {found['verified']['arena_bytes']:,} | {pushed['arena_bytes']:,} |"
+            )
+
+
 def costs(all_found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the table of cycles and energy."""
     energy = energy_figure(ENERGY).microjoules_per_megacycle
@@ -204,6 +217,7 @@ def main() -> None:
     tables = {
         "results": results(all_found),
         "costs": costs(all_found),
+        "rows": rows(all_found),
         "wake": wake_word(spotted),
     }
     text = PAGE.read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ FIGURES = ROOT / "docs" / "figures" / "examples"
 #: Modules that are no applications.
 SHARED = {"application", "package_data", "signal_network"}
 
-NAMES = ("agriculture", "bearing", "health", "industry", "vision", "wearables")
+NAMES = ("agriculture", "bearing", "health", "industry", "person", "vision", "wearables")
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +70,9 @@ def test_a_small_cut(name: str, tmp_path: Path) -> None:
     assert outcome.verified.equal
     assert outcome.verified.accuracy == outcome.verified.host_accuracy == outcome.accuracy
     assert outcome.verified.samples == outcome.test_samples <= 20
+    if name == "person":
+        assert outcome.rows.equal and outcome.rows.samples == outcome.test_samples
+        assert outcome.rows.arena_bytes < outcome.verified.arena_bytes
     assert (tmp_path / "zephyr" / "CMakeLists.txt").is_file()
     assert (tmp_path / "arduino" / "library.properties").is_file()
 

@@ -25,11 +25,13 @@ def test_tables_and_pictures() -> None:
     assert stored.keys() == applications
     spotted = json.loads(gallery.WAKE_WORD.read_text(encoding="utf-8"))
     assert spotted["equal"]
-    for rows in (gallery.results(stored), gallery.costs(stored), gallery.wake_word(spotted)):
-        assert "\n".join(rows) in page
+    tables = [table(stored) for table in (gallery.results, gallery.costs, gallery.rows)]
+    for table in (*tables, gallery.wake_word(spotted)):
+        assert "\n".join(table) in page
     for name, found in stored.items():
         text = (FIGURES / f"{name}.svg").read_text(encoding="utf-8")
         assert text == gallery.picture(name, found) and len(text) < 20_000
         ElementTree.fromstring(text)
         assert f"figures/examples/{name}.svg" in page
         assert found["verified"]["equal"]
+        assert found.get("rows") is None or found["rows"]["equal"]
