@@ -25,6 +25,19 @@ int main(void)
   const uint32_t count = (uint32_t)(sizeof rows / sizeof rows[0]);
   uint32_t turn, i;
   for (turn = 0u; turn < 2u; ++turn) {
+    if (tvmtiny_slide_push(NULL, 1u) != TVMTINY_ERROR_NULL ||
+        tvmtiny_slide_push_row(NULL) != TVMTINY_ERROR_NULL) {
+      return 8;
+    }
+    /* Interrupted within the first window, within a later one, and within the work of a row. */
+    for (i = 5u; i < count; i += TVMTINY_SLIDE_ROWS) {
+      const int32_t wanted = i < TVMTINY_SLIDE_ROWS ? TVMTINY_MORE : TVMTINY_DONE;
+      if (tvmtiny_slide_push(rows[0], i) != wanted || tvmtiny_slide_push_row(rows[i]) < 0 ||
+          tvmtiny_slide_step() < 0 || tvmtiny_slide_reset() != TVMTINY_OK ||
+          tvmtiny_slide_results(&outputs) != TVMTINY_MORE) {
+        return 9;
+      }
+    }
     for (i = 0u; i < count; ++i) {
       const int32_t wanted = i + 1u < TVMTINY_SLIDE_ROWS ? TVMTINY_MORE : TVMTINY_DONE;
       int8_t *const row = tvmtiny_slide_row();
