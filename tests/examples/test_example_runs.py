@@ -35,14 +35,13 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def _application(name: str) -> Any:
-    """An application; skips the test if its data is missing, and names what would bring it."""
+def _application(name: str) -> tuple[Any, Dataset]:
+    """An application and its data; skips the test without data, and names what would bring it."""
     found = import_module(name).APPLICATION
     try:
-        found.data()
+        return found, found.data()
     except ModuleNotFoundError as error:
         pytest.skip(f"not installed: {error}")
-    return found
 
 
 def test_every_application_is_tested() -> None:
@@ -53,7 +52,7 @@ def test_every_application_is_tested() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_is_as_accurate_as_the_page_says(name: str) -> None:
-    data: Dataset = _application(name).data()
+    data = _application(name)[1]
     stored = json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
     assert [len(data.x_train), len(data.x_test)] == [
         stored["train_samples"],
@@ -66,7 +65,8 @@ def test_the_model_is_as_accurate_as_the_page_says(name: str) -> None:
 @on_qemu
 @pytest.mark.parametrize("name", NAMES)
 def test_a_small_cut(name: str, tmp_path: Path) -> None:
-    outcome = import_module("application").run(_application(name), tmp_path, samples=20)
+    application = _application(name)[0]
+    outcome = import_module("application").run(application, tmp_path, samples=20)
     assert outcome.verified.equal
     assert outcome.verified.accuracy == outcome.verified.host_accuracy == outcome.accuracy
     assert outcome.verified.samples == outcome.test_samples <= 20
@@ -85,7 +85,7 @@ def test_a_small_cut(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_training_on_a_small_cut(name: str, tmp_path: Path) -> None:
     keras()
-    application = _application(name)
+    application = _application(name)[0]
     run = import_module("application").run
     outcome = run(application, tmp_path, training=True, epochs=2, samples=40)
     assert outcome.verified.equal and outcome.float_accuracy is not None
