@@ -69,6 +69,16 @@ setup_programs() {
             packages+=("python$version-venv")
         fi
     fi
+    if [[ $1 == dev && ! -e $venv/.stamp-dev ]]; then
+        # detools is built from source. Only Debian's own Python has its headers in another package.
+        local python=$venv/bin/python
+        venv_python >/dev/null || python=$(find_python)
+        if [[ -z $python ]]; then
+            packages+=(python3-dev)
+        elif ! has_headers "$python"; then
+            packages+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev")
+        fi
+    fi
     if ((${#packages[@]})); then
         apt_install "${packages[@]}"
     fi
@@ -127,6 +137,10 @@ is_recent() {
 
 has_venv() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+has_headers() {
+    "$1" -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))'
 }
 
 # The version of the environment's Python; fails where there is no whole environment. One holds

@@ -48,6 +48,8 @@ pytestmark = pytest.mark.skipif(BASH is None, reason="bash is not installed")
 PYTHON = """#!{bash}
 echo "$(dirname "$0") $*" >>"{log}"
 case "$*" in
+*Python.h*) [ -z "$FAKE_NO_HEADERS" ] ;;
+*version_info*print*|*print*version_info*) echo "3.11" ;;
 -V) echo "Python ${{FAKE_VERSION:-3.11.2}}" ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "$3" >"$3/bin/activate" ;;
 "-m pip install"*) [ -z "$FAKE_PIP_FAILS" ] || {{ echo "ERROR: no network"; exit 1; }} ;;
@@ -203,6 +205,17 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     (install,) = (call for call in calls if call.startswith("apt-get install"))
     assert install.split()[-1] == "qemu-system-arm"
     assert install.split()[-2].endswith("=120")
+
+
+def test_headers_of_python_are_installed_for_tests_only(machine: Machine) -> None:
+    machine.install_all()
+    machine.write(machine.bin / "apt-get", APT_GET)
+    machine.write(machine.bin / "sudo", SUDO)
+    assert called(machine.setup("run", FAKE_NO_HEADERS="1")[2], "apt-get") == 0
+    code, text, calls = machine.setup("dev", FAKE_NO_HEADERS="1")
+    assert code == 0, text
+    (install,) = (call for call in calls if call.startswith("apt-get install"))
+    assert install.split()[-1] == "python3.11-dev"
 
 
 def test_nothing_is_asked_of_apt_where_all_is_there(machine: Machine) -> None:
