@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np
 from calibration_networks import KINDS, SIDE_BY_SIDE
-from cost_fit import Coefficients, Sample, fit_keys, fit_row
+from cost_fit import TRUST, Coefficients, Sample, fit_keys, fit_row
 from object_cache import ObjectCache
 
 import tvmtiny
@@ -170,7 +170,14 @@ class Layer:
         return Sample(self.keys, amounts, self.rest, self.measured)
 
 
-def fit(cpu: str, files: list[Path], like: str | None, update: bool, anew: Sequence[str]) -> None:
+def fit(
+    cpu: str,
+    files: list[Path],
+    like: str | None,
+    update: bool,
+    anew: Sequence[str],
+    certainty: float,
+) -> None:
     """Fit and write the table of a core.
 
     Parameters
@@ -182,6 +189,8 @@ def fit(cpu: str, files: list[Path], like: str | None, update: bool, anew: Seque
     anew
         Beginnings of the kinds of functions, and of the names of amounts, that the own table
         provides no prior values for.
+    certainty
+        Weight of prior values, see `cost_fit.TRUST`.
     """
     target = resolve(cpu)
     networks = []
@@ -198,7 +207,7 @@ def fit(cpu: str, files: list[Path], like: str | None, update: bool, anew: Seque
             own["kernels"] = _merged(known["kernels"], own["kernels"])
             own["functions"] = _merged(known["functions"], own["functions"])
         known = own
-    text = table_text(cpu, networks, known)
+    text = table_text(cpu, networks, known, certainty)
     (TABLES / f"{cpu}.json").write_text(text, encoding="utf-8")
     report(networks, read_table(text))
 
@@ -217,13 +226,20 @@ def forget(table: dict[str, Any], anew: tuple[str, ...]) -> None:
     table["often_inlined"] = [kind for kind in table["often_inlined"] if stays(kind)]
 
 
-def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] | None) -> str:
+def table_text(
+    cpu: str,
+    networks: Sequence[Measured],
+    known: Mapping[str, Any] | None,
+    certainty: float = TRUST,
+) -> str:
     """Fit the table of a core and format it as JSON.
 
     Parameters
     ----------
     known
         Table of a similar core.
+    certainty
+        Weight of prior values, see `cost_fit.TRUST`.
     """
     layers = [layer for network in networks for layer in network.layers]
     functions: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -234,14 +250,16 @@ def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] 
         for kind, inlined in network.inlined:
             seen[kind].append(inlined)
     alike = known or {"kernels": {}, "functions": {}}
-    kernels = fit_keys([layer.sample() for layer in layers], alike["kernels"])
+    kernels = fit_keys([layer.sample() for layer in layers], alike["kernels"], certainty)
     functions_found = {
-        kind: fit_row(found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})})
+        kind: fit_row(
+            found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})}, certainty
+        )
         for kind, found in functions.items()
     }
     often = {kind for kind, found in seen.items() if np.mean(found) > 0.5}
     entries = [n.entry for n in networks if n.record["kind"] not in SIDE_BY_SIDE]
-    entry = fit_row(entries, alike.get("entry", {})) if entries else alike["entry"]
+    entry = fit_row(entries, alike.get("entry", {}), certainty) if entries else alike["entry"]
     counts = {"networks": len(networks), "layers": len(layers)}
     rough = fit_row([_same(layer.rough, layer.measured) for layer in layers], {})
     if known is not None and known["cpu"] == cpu:
@@ -415,9 +433,11 @@ def main() -> None:
     solve.add_argument("--like", help="a core whose table says what is likely")
     solve.add_argument("--update", action="store_true", help="keep what was not measured again")
     solve.add_argument("--anew", nargs="*", default=[], help="kinds and amounts to forget first")
+    solve.add_argument("--certainty", type=float, default=TRUST, help="weight of known values")
     options = parser.parse_args()
     if options.action == "fit":
-        fit(options.cpu, options.files, options.like, options.update, options.anew)
+        known = options.like, options.update, options.anew, options.certainty
+        fit(options.cpu, options.files, *known)
         return
     if options.objects:
         toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run

@@ -208,8 +208,71 @@ def tiny_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def pools_network(seed: int) -> bytes:
+    """Generate parallel pools of the sizes that `random_network` has after some layers."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(14):
+        size = [int(d) for d in choose.integers(2, 9, 2)]
+        x = network.input(1, *size, int(choose.choice([1, 1, 2, 3, 4, 7, 8, 11, 12, 16, 24])))
+        operator = str(choose.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"]))
+        outputs.append(network.pool(x, operator))
+    return network.build(*outputs)
+
+
+def activated_network(seed: int) -> bytes:
+    """Generate parallel layers with activations, as at the end of those of trained networks.
+
+    A RELU whose output has the lowest zero point needs no rounding by sign, and a RELU6 clamps.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(5):
+        size = [int(d) for d in choose.integers(1, 17, 2)]
+        channels = int(choose.choice([1, 3, 4, 8, 8, 12, 16, 16, 24, 32, 40, 64]))
+        kernel = tuple(int(k) for k in choose.choice([1, 3, 3, 3, 4, 5, 7], 2))
+        kind = choose.integers(8)
+        if kind == 0:
+            # A recording of sound: a column of frames.
+            size[1], kernel = 1, (int(choose.integers(2, 12)), 1)
+        if choose.integers(2):
+            kernel = (3, 3)
+        while np.prod(size) * channels > 3000:
+            size = [max(d // 2, 1) for d in size]
+        options = {
+            "stride": int(choose.integers(1, 3)),
+            "padding": "SAME" if size[0] < kernel[0] or size[1] < kernel[1] else "VALID",
+            "activation": str(choose.choice(["NONE", "RELU", "RELU", "RELU6"])),
+            "zero_point": -128,
+        }
+        if choose.integers(2):
+            options["padding"] = "SAME"
+        x = network.input(1, *size, channels, scale=float(choose.choice([0.01, 0.05])))
+        if kind < 4:
+            outputs.append(network.depthwise(x, kernel, **options))
+        elif kind == 4:
+            outputs.append(network.transpose_conv(x, 8, (4, 4), options["stride"], "SAME"))
+        elif kind == 5:
+            filters = int(choose.choice([4, 6, 8, 16, 20, 32]))
+            if choose.integers(2):
+                options["dilation"], options["stride"] = 2, 1
+                options["padding"] = "SAME"
+            outputs.append(network.conv(x, filters, (3, 3), **options))
+        elif kind == 6:
+            filters = int(choose.choice([4, 6, 8, 16, 20, 32]))
+            outputs.append(network.conv(x, filters, **{**options, "stride": 1}))
+        else:
+            outputs.append(network.mean(x, 1, 2))
+    return network.build(*outputs)
+
+
 #: Kinds of networks whose layers are parallel.
-SIDE_BY_SIDE = ("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny")
+SIDE_BY_SIDE = (
+    *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
+    *("pools", "activated"),
+)
 
 KINDS = {
     "random": random_network,
@@ -223,4 +286,6 @@ KINDS = {
     "convolutions": convolutions_network,
     "depthwises": depthwises_network,
     "tiny": tiny_network,
+    "pools": pools_network,
+    "activated": activated_network,
 }

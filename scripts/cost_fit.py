@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Coefficients", "Sample", "fit_keys", "fit_row"]
+__all__ = ["TRUST", "Coefficients", "Sample", "fit_keys", "fit_row"]
 
 #: Cost of one unit of each named amount: one value for each target.
 Coefficients = dict[str, list[float]]
@@ -23,8 +23,8 @@ _LEAST_WEIGHED = 30.0
 _RIDGE = 0.003
 
 #: Number of relative errors of 1 that weigh as much as a coefficient that is off by its whole
-#: share.
-_TRUST = 0.3
+#: share; more for tables of many more samples than those of a fit.
+TRUST = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Sample:
 
 
 def fit_keys(
-    samples: Sequence[Sample], known: Mapping[str, Coefficients]
+    samples: Sequence[Sample], known: Mapping[str, Coefficients], certainty: float = TRUST
 ) -> dict[str, Coefficients]:
     """Fit the coefficients of all keys with enough samples.
 
@@ -61,6 +61,8 @@ def fit_keys(
     ----------
     known
         Coefficients of a similar core.
+    certainty
+        Weight of expected coefficients, see `TRUST`.
     """
     groups: defaultdict[str, list[Sample]] = defaultdict(list)
     following: dict[str, str | None] = {}
@@ -81,7 +83,7 @@ def fit_keys(
         if len(group) < _LEAST_SAMPLES or repeats:
             return expected
         expected = {**expected, **known.get(key, {})}
-        rows[key] = fit_row(group, expected)
+        rows[key] = fit_row(group, expected, certainty)
         return {**expected, **rows[key]}
 
     for key in groups:
@@ -89,13 +91,19 @@ def fit_keys(
     return rows
 
 
-def fit_row(samples: Sequence[Sample], expected: Mapping[str, Sequence[float]]) -> Coefficients:
+def fit_row(
+    samples: Sequence[Sample],
+    expected: Mapping[str, Sequence[float]],
+    certainty: float = TRUST,
+) -> Coefficients:
     """Fit coefficients that are non-negative, except for those of short loops.
 
     Parameters
     ----------
     expected
         Values that coefficients are drawn towards unless samples indicate otherwise; may be empty.
+    certainty
+        Weight of these values, see `TRUST`.
     """
     found: defaultdict[str, list[float]] = defaultdict(list)
     for target in range(len(samples[0].took)):
@@ -113,7 +121,7 @@ def fit_row(samples: Sequence[Sample], expected: Mapping[str, Sequence[float]]) 
         below = np.array([-min(near[names.index(name)], 0.0) for name in signed])
         near = np.concatenate([np.maximum(near, 0.0), below])
         used = np.maximum((matrix != 0).sum(axis=0), 1)
-        trust = _TRUST**2 / used if expected else np.full(len(near), _RIDGE**2)
+        trust = certainty**2 / used if expected else np.full(len(near), _RIDGE**2)
         weights = 1 / np.maximum([abs(s.whole[target]) for s in samples], _LEAST_WEIGHED)
         took = np.array([sample.took[target] for sample in samples])
         solved = _non_negative(matrix * weights[:, None], took * weights, near, trust)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import resources
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from random_networks import random_network
+from rich.console import Console
+from small_networks import Network
 from tools import on_qemu
 from tvm import tirx
 
@@ -23,6 +26,7 @@ from tvmtiny.estimation.kernels import instantiations, parts
 from tvmtiny.estimation.terms import shifted_sums
 from tvmtiny.estimation.walk import walk
 from tvmtiny.frontend import Model
+from tvmtiny.report.cost_tables import cost_summary, cost_tables
 from tvmtiny.schedule import nest
 from tvmtiny.targets import Region
 
@@ -73,6 +77,22 @@ def test_memory_is_exact(cpu: str, tmp_path: Path) -> None:
 def test_a_core_without_measured_layers_is_refused() -> None:
     with pytest.raises(InputError, match=r"cortex-m4.*tvmtiny profile"):
         tvmtiny.cost(tvmtiny.load(models.path("sine")), "rv32imc")
+
+
+@pytest.mark.parametrize(("dtype", "rough"), [("int8", 0), ("float32", 1)])
+def test_layers_that_were_not_measured_are_called_rough(dtype: str, rough: int) -> None:
+    network = Network(0, dtype)
+    x = network.conv(network.input(1, 6, 6, 4), 8)
+    model = tvmtiny.load(network.build(network.reshape(x, 1, 288)), name="conv")
+    found = tvmtiny.cost(model, "cortex-m4")
+    assert [layer.rough for layer in found.layers if layer.instructions] == [bool(rough)]
+    assert found.total.rough_layers == cost_summary(found)["total"]["rough_layers"] == rough
+    console = Console(width=200, record=True, file=StringIO())
+    for table in cost_tables(found):
+        console.print(table)
+    text = console.export_text()
+    assert (f"~{found.total.instructions:,}" in text) == bool(rough)
+    assert ("1 layer contains parts that were not measured" in text) == bool(rough)
 
 
 def test_loops_and_conditions_are_counted_at_all_points() -> None:
@@ -137,6 +157,36 @@ def test_parts_of_patches_are_counted_as_the_kernel_runs_them() -> None:
                 expected["taps inside" if 0 <= x < width else "taps outside"] += 1
     assert {name: part.events[name] for name in expected} == expected
     assert part.events["patches"] == len(places)
+
+
+def test_taps_that_are_apart_are_counted_as_the_kernel_reads_them() -> None:
+    """Compare with a simulation of the loops of TVMTINY_GATHER_SPREAD."""
+    height, width, depth = 6, 5, 4
+    line = f"TVMTINY_GATHER_SPREAD(g, w8, {height}, {width}, 8, {depth}, 3, 3, 2, 2, (-3), 2)"
+    places = [(row, column) for row in range(-2, 4) for column in range(-2, 3)]
+    row, column = (np.array(values) for values in zip(*places, strict=True))
+    zeros = np.zeros(len(places), np.int64)
+    call = Call("g", (zeros, row, column, zeros), (True, False, False, True), len(places), 1.0)
+    (part,) = parts(call, instantiations((line,)), True)
+    inside = sum(
+        0 <= y < height and 0 <= x < width
+        for top, left in places
+        for y in (top, top + 2, top + 4)
+        for x in (left, left + 2, left + 4)
+    )
+    assert part.events["expansions"] == inside
+    assert part.events["words outside"] == (9 * len(places) - inside) * depth / 4
+
+
+def test_columns_of_a_filter_are_counted_four_rows_at_a_time() -> None:
+    values = tuple(np.array([value]) for value in (0, 0, 0, 6))
+    for rows, fours, left in ((7, 2, 0), (8, 2, 0), (9, 2, 1), (10, 2, 2), (2, 0, 2)):
+        line = f"TVMTINY_DEPTHWISE_COLUMN(g, 8, 5, {rows}, 15, 6, SIGNED)"
+        call = Call("g", values, (True,) * 4, 1, 1.0)
+        (part,) = parts(call, instantiations((line,)), True)
+        assert part.kind == "depthwise column SIGNED" and not part.guessed
+        assert (part.events["four pairs"], part.events["four last"]) == (12 * fours, 6 * fours)
+        assert (part.events["rest"], part.events["two"]) == (6 * (left > 0), 6 * (left == 2))
 
 
 def test_edges_of_paired_patches_are_counted_row_by_row() -> None:

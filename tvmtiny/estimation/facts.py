@@ -40,6 +40,8 @@ class Function:
         Number of calls in the text of all kernels.
     fixed
         Whether compilers never inline the micro-kernel.
+    guessed
+        Whether `events` are only the sums of its arguments.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Function:
     events: Mapping[str, float]
     calls: int
     fixed: bool
+    guessed: bool = False
 
     def read_by(self, event: str) -> str:
         """Return the name of the amount that determines the bytes the function reads."""
@@ -139,6 +142,7 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
                 dict(events[name]),
                 calls[name],
                 part.fixed,
+                part.guessed,
             )
             for name, part in shown.items()
             if any(events[name].values())

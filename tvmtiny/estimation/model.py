@@ -46,6 +46,9 @@ class LayerCost:
         Exact bytes of weights and tables in flash.
     workspace_bytes
         Exact bytes of the arena that only this layer uses.
+    rough
+        Whether the layer contains parts that were not measured on any layer, so that its estimates
+        may be far off.
     """
 
     index: int
@@ -60,6 +63,7 @@ class LayerCost:
     constants_bytes: int
     workspace_bytes: int
     schedule: str
+    rough: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class TotalCost:
         Sums over all layers; instructions and cycles include the run function.
     arena_bytes, constants_bytes
         Exact sizes of the code that `tvmtiny.compile` generates for the same options.
+    rough_layers
+        Number of layers with rough estimates; see `LayerCost.rough`.
     """
 
     macs: int
@@ -82,6 +88,7 @@ class TotalCost:
     ram_read_bytes: int
     arena_bytes: int
     constants_bytes: int
+    rough_layers: int
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,7 @@ def cost(
             i,
             call,
             built,
-            Figures(0, 0, 0, 0) if i in idle else _figures(call, built, figures, known),
+            (Figures(0, 0, 0, 0), False) if i in idle else _figures(call, built, figures, known),
             resolved.board.code if resolved.board else None,
         )
         for i, call in enumerate(program.calls)
@@ -189,6 +196,7 @@ def cost(
         sum(layer.ram_read_bytes for layer in layers),
         built.arena_bytes,
         _constants_bytes(model, built, idle),
+        sum(layer.rough for layer in layers),
     )
     return ModelCost(model.name, cpu, figures.cpu, layers, entry, total)
 
@@ -199,7 +207,9 @@ def facts_of(built: Built, calls: Iterable[Call], figures: Table) -> Mapping[str
     return facts(kernels.values(), unaligned=figures.unaligned)
 
 
-def _figures(call: Call, built: Built, figures: Table, known: Mapping[str, KernelFacts]) -> Figures:
+def _figures(
+    call: Call, built: Built, figures: Table, known: Mapping[str, KernelFacts]
+) -> tuple[Figures, bool]:
     node, kernel = built.nodes[call.output.name], built.kernels[call.function]
     return _kernel_figures(node, kernel, built.choices.get(node.index), figures, known)
 
@@ -210,25 +220,32 @@ def _kernel_figures(
     made: Implementation | None,
     figures: Table,
     known: Mapping[str, KernelFacts],
-) -> Figures:
+) -> tuple[Figures, bool]:
+    """Return the figures of a kernel, and whether they are rough."""
     if kernel.inner:
         parts = [
-            (inner.times, _kernel_figures(inner.node, inner.kernel, inner.made, figures, known))
+            (inner.times, *_kernel_figures(inner.node, inner.kernel, inner.made, figures, known))
             for inner in kernel.inner
         ]
-        return Figures(
-            sum(times * part.instructions for times, part in parts),
-            sum(times * part.cycles for times, part in parts),
-            sum(times * part.flash_read_bytes for times, part in parts),
-            sum(times * part.ram_read_bytes for times, part in parts),
+        total = Figures(
+            sum(times * part.instructions for times, part, _ in parts),
+            sum(times * part.cycles for times, part, _ in parts),
+            sum(times * part.flash_read_bytes for times, part, _ in parts),
+            sum(times * part.ram_read_bytes for times, part, _ in parts),
         )
-    found = figures.layer(keys(node, kernel), known[kernel.symbol])
-    if found is not None:
-        return found
-    return figures.roughly(rough_amounts(node, made))
+        return total, any(rough for *_, rough in parts)
+    names, kernel_facts = tuple(keys(node, kernel)), known[kernel.symbol]
+    rough = bool(figures.unmeasured(names, kernel_facts))
+    found = figures.layer(names, kernel_facts)
+    if found is None:
+        found = figures.roughly(rough_amounts(node, made))
+    return found, rough
 
 
-def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region | None) -> LayerCost:
+def _layer(
+    index: int, call: Call, built: Built, estimate: tuple[Figures, bool], flash: Region | None
+) -> LayerCost:
+    found, rough = estimate
     node, kernel = built.nodes[call.output.name], built.kernels[call.function]
     operator = find_operator(node.operator)
     assert operator is not None
@@ -250,6 +267,7 @@ def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region |
         constants,
         sum(w.size for w in kernel.workspaces) if done else 0,
         kernel.schedule if done else "in place",
+        rough,
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 
-from tvmtiny.estimation.facts import KernelFacts
+from tvmtiny.estimation.facts import Function, KernelFacts
 
 __all__ = ["Figures", "Table", "calibrated_cores", "read_table", "table"]
 
@@ -42,6 +43,8 @@ class Figures:
 
 
 _NONE = (0.0, 0.0, 0.0, 0.0)
+
+_SHORT_LOOP = re.compile(r"(turn|loop) of \d+$")
 
 #: Costs of one unit of each amount, as the fields of `Figures`.
 Row = Mapping[str, tuple[float, float, float, float]]
@@ -79,15 +82,11 @@ class Table:
 
     def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
         """Estimate one execution of a kernel; return None if it calls an unmeasured function."""
-        amounts, apart = facts.amounts(lambda function: function.is_inlined(self.often_inlined))
-        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
-        if not rows:
+        found = self._row(keys)
+        if found is None:
             return None
-        # Amounts that no layer of the same key has are taken from less similar layers.
-        found = ChainMap(*rows, self._as_inlined)
-        inlined = {name.split(": ")[0] for name in amounts if ": " in name}
-        known = {name.split(": ")[0] for name in found if ": " in name}
-        if not known.issuperset(inlined | {function.kind for function in apart}):
+        amounts, apart = self._amounts(facts)
+        if _kinds(amounts, apart) - _measured_kinds(found):
             return None
         for function in apart:
             for event, count in function.events.items():
@@ -102,6 +101,31 @@ class Table:
                 }
             parts.append(_sums(row, function.events))
         return Figures(*(sum(column) for column in zip(*parts, strict=True)))
+
+    def unmeasured(self, keys: Iterable[str], facts: KernelFacts) -> frozenset[str]:
+        """Return the parts of a kernel that no measured layer of its kernel family contains.
+
+        An estimate does not include these parts. If they are functions, `layer` returns None.
+        Functions whose loops are not counted are always among them.
+        """
+        amounts, apart = self._amounts(facts)
+        kinds, guessed = _kinds(amounts, apart), {f.kind for f in facts.functions if f.guessed}
+        own = {name for name, count in amounts.items() if count and ": " not in name}
+        found = self._row(keys)
+        if found is None:
+            return frozenset(own | kinds)
+        # The cost of short loops is stated as a difference from that of other loops.
+        added = {name for name in own - found.keys() if not _SHORT_LOOP.search(name)}
+        return frozenset(added | guessed | kinds - _measured_kinds(found))
+
+    def _row(self, keys: Iterable[str]) -> Row | None:
+        """Combine the rows of a layer; None if there is none."""
+        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
+        # Amounts that no layer of the same key has are taken from less similar layers.
+        return ChainMap(*rows, self._as_inlined) if rows else None
+
+    def _amounts(self, facts: KernelFacts) -> tuple[dict[str, float], list[Function]]:
+        return facts.amounts(lambda function: function.is_inlined(self.often_inlined))
 
     @cached_property
     def _as_inlined(self) -> dict[str, tuple[float, float, float, float]]:
@@ -119,6 +143,15 @@ class Table:
     def run_function(self, amounts: Mapping[str, float]) -> Figures:
         """Estimate the run function from `tvmtiny.estimation.facts.entry_amounts`."""
         return Figures(*_sums(self.entry, amounts))
+
+
+def _kinds(amounts: Iterable[str], apart: Iterable[Function]) -> set[str]:
+    """Return the kinds of the functions that a kernel calls or contains."""
+    return {name.split(": ")[0] for name in amounts if ": " in name} | {f.kind for f in apart}
+
+
+def _measured_kinds(row: Iterable[str]) -> set[str]:
+    return {name.split(": ")[0] for name in row if ": " in name}
 
 
 def _sums(row: Row, amounts: Mapping[str, float]) -> list[float]:

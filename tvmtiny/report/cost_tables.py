@@ -41,26 +41,27 @@ def cost_tables(found: ModelCost) -> Iterator[RenderableType]:
             str(layer.index),
             layer.operator,
             _amount(layer.macs),
-            _amount(layer.instructions),
-            _amount(layer.estimated_cycles),
+            _estimate(layer.instructions, layer.rough),
+            _estimate(layer.estimated_cycles, layer.rough),
             _amount(layer.constants_bytes),
             _amount(layer.workspace_bytes),
-            _amount(layer.flash_read_bytes),
-            _amount(layer.ram_read_bytes),
+            _estimate(layer.flash_read_bytes, layer.rough),
+            _estimate(layer.ram_read_bytes, layer.rough),
             Text(layer.schedule),
         )
     entry, total = found.entry, found.total
+    rough = total.rough_layers > 0
     table.add_row("", "entry", "", _amount(entry.instructions), _amount(entry.cycles))
     table.add_row(
         "",
         "total",
         _amount(total.macs),
-        _amount(total.instructions),
-        _amount(total.estimated_cycles),
+        _estimate(total.instructions, rough),
+        _estimate(total.estimated_cycles, rough),
         _amount(total.constants_bytes),
         "",
-        _amount(total.flash_read_bytes),
-        _amount(total.ram_read_bytes),
+        _estimate(total.flash_read_bytes, rough),
+        _estimate(total.ram_read_bytes, rough),
         style="bold",
     )
     yield table
@@ -71,6 +72,20 @@ def cost_tables(found: ModelCost) -> Iterator[RenderableType]:
         "Instructions, cycles and reads are estimated from layers that were measured on "
         f"{found.calibrated_on}; arena and constants are exact."
     )
+    if rough:
+        layers = (
+            "1 layer contains"
+            if total.rough_layers == 1
+            else f"{total.rough_layers} layers contain"
+        )
+        yield Text(
+            f"~ is rough and may be far off: {layers} parts that were not measured; "
+            "tvmtiny profile counts them."
+        )
+
+
+def _estimate(value: float, rough: bool) -> str:
+    return f"~{_amount(value) or 0}" if rough else _amount(value)
 
 
 def _amount(value: float) -> str:

@@ -5,7 +5,16 @@ The cost of a part is calibrated; the number of its executions is exact.
 """
 
 # Importing a module registers its counting functions.
-from tvmtiny.estimation.kernels import dsp_tiles, patches, thumb
+from tvmtiny.estimation.kernels import dsp_depthwise, dsp_tiles, patches, thumb
 from tvmtiny.estimation.kernels.counting import Instantiation, Part, instantiations, parts
 
-__all__ = ["Instantiation", "Part", "dsp_tiles", "instantiations", "parts", "patches", "thumb"]
+__all__ = [
+    "Instantiation",
+    "Part",
+    "dsp_depthwise",
+    "dsp_tiles",
+    "instantiations",
+    "parts",
+    "patches",
+    "thumb",
+]

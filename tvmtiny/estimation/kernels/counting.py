@@ -51,6 +51,8 @@ class Part:
     specialized
         Whether compilers copy the function for the constant arguments of its only caller, so that
         it has costs of its own there.
+    guessed
+        Whether the events are those of the arguments, because there is no counting function.
     """
 
     function: str
@@ -58,6 +60,7 @@ class Part:
     events: Mapping[str, float]
     fixed: bool = False
     specialized: bool = False
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,4 +146,4 @@ def _any(site: Site) -> Iterator[Part]:
             events[f"argument {position}"] = site.total(size)
             product = product * np.maximum(size, 1)
     events["product"] = site.total(product)
-    yield Part(site.name, site.made.macro, events)
+    yield Part(site.name, site.made.macro, events, guessed=True)

@@ -1,4 +1,4 @@
-"""Counts of tiles, sums, pools and depthwise convolutions for the DSP extension."""
+"""Counts of tiles, sums, pools and elementwise kernels for the DSP extension."""
 
 from __future__ import annotations
 
@@ -45,7 +45,95 @@ def _sparse(site: Site) -> Iterator[Part]:
     yield Part(site.name, f"{made.macro.removeprefix('TVMTINY_')} {rounding}", events, fixed=True)
 
 
-# ---- Sums and pools --------------------------------------------------------------------------
+@counts_of("TVMTINY_BLOCK_*")
+def _block(site: Site) -> Iterator[Part]:
+    made = site.made
+    height, unroll, loops = made.numbers(0, 1, 2)
+    rounding = made.arguments[-1]
+    shape = made.macro.removeprefix("TVMTINY_BLOCK_")
+    channels = int(shape[2])
+    groups = height * unroll * loops
+    each = 2 if shape.endswith("W16") else 1
+    tiles = _words(site) / (channels * (1 + CONSTANTS[rounding] + each * groups))
+    events = {
+        "call": site.call.times,
+        "tiles": tiles,
+        "groups": tiles * groups,
+        "turns": tiles * height * loops * (loops > 1),
+        "loops": tiles * height * (loops > 1),
+        "rows": tiles * height * (height > 1),
+        "single": tiles * (loops == 1 and height == 1),
+    }
+    yield Part(site.name, f"block {shape} {rounding}", events, fixed=True)
+
+
+@counts_of("TVMTINY_SUMS_*")
+def _sums(site: Site) -> Iterator[Part]:
+    made = site.made
+    first, unroll, loops = made.numbers(0, 1, 2)
+    shape = made.macro.removeprefix("TVMTINY_SUMS_")
+    groups = first + unroll * loops
+    each = 2 if shape.endswith("W16") else 1
+    tiles = _words(site) / (int(shape[2]) * (1 + each * groups))
+    events = {
+        "call": site.call.times,
+        "tiles": tiles,
+        "groups": tiles * groups,
+        "turns": tiles * loops,
+    }
+    yield Part(site.name, f"sums {shape}", events, fixed=True)
+
+
+def _words(site: Site) -> float:
+    """Count the words of the stream that a tile kernel reads."""
+    return site.total((site.argument(3) - site.argument(1)) // 4)
+
+
+@counts_of("TVMTINY_WINOGRAD")
+def _winograd(site: Site) -> Iterator[Part]:
+    height, width, channels, top, left, rows, columns, filters = site.made.numbers(*range(3, 11))
+    first, count = site.argument(5), site.argument(6)
+    tile = first[:, None] + np.arange(count.max(initial=0))[None, :]
+    used = np.arange(count.max(initial=0))[None, :] < count[:, None]
+    across = (columns + 1) // 2
+    row = np.minimum(tile // across * 2, rows - 2) - top
+    column = np.minimum(tile % across * 2, columns - 2) - left
+    inside = (row >= 0) & (row + 4 <= height) & (column >= 0) & (column + 4 <= width)
+    tiles, edges = site.total(count), float((used & ~inside).sum()) * site.call.weight
+    events = {
+        "call": site.call.times,
+        "tiles": tiles,
+        "channels of tiles": tiles * channels,
+        "edges": edges,
+        "channels of edges": edges * channels,
+    }
+    for number in (1, 3):
+        calls = site.total(count == number)
+        events |= {
+            f"filters of {number}": calls * filters,
+            f"products of {number}": calls * filters * channels,
+        }
+    yield Part(site.name, f"winograd {site.name.rpartition('_')[2]}", events)
+
+
+@counts_of("TVMTINY_PACK_COLUMNS")
+def _pack_columns(site: Site) -> Iterator[Part]:
+    along, _, depth, columns, channels = site.made.numbers(*range(5))
+    count = site.made.number(8)
+    packed = site.call.times * -(-columns // channels) * channels
+    events = {
+        "call": site.call.times,
+        "tiles": packed / channels,
+        "channels": packed,
+        "words": packed * (depth // 4),
+        "words apart": packed * (depth // 4) * (along != 1),
+        "rest": packed * (depth % 4),
+        "constants": packed * count,
+    }
+    yield Part(site.name, "pack columns", events)
+
+
+# ---- Element by element --------------------------------------------------------------------------
 
 
 @counts_of("TVMTINY_ADD_WORDS")
@@ -114,96 +202,43 @@ def _most(site: Site) -> Iterator[Part]:
     yield from _pool(site, site.argument(2), site.argument(3), "max_pool")
 
 
-# ---- Depthwise convolutions for the DSP extension -----------------------------------------
-
-
-@counts_of("TVMTINY_DEPTHWISE_LINES")
-def _lines(site: Site) -> Iterator[Part]:
+@counts_of("TVMTINY_BINARY_PRODUCT", "TVMTINY_BINARY_CHOICE", "TVMTINY_BINARY_SUM")
+def _binary(site: Site) -> Iterator[Part]:
     made = site.made
-    stride, pairs, filter_columns, apart, words, step, width = made.numbers(*range(7))
-    pitch, rounding = made.number(10), made.arguments[-1]
-    channels, rows = site.argument(3), site.argument(4)
-    calls = site.total(channels * (-(-rows // 2) if stride == 1 else rows))
+    kind = made.macro.removeprefix("TVMTINY_BINARY_").lower()
+    rows, count = site.argument(4), site.argument(5)
+    words = site.total(rows * -(-count // 4))
     events = {
         "call": site.call.times,
-        "channels": site.total(channels),
-        "rows": calls,
+        "rows": site.total(rows),
+        "words": words,
+        "rest": site.total(rows * (count % 4 > 0)),
+        "rest bytes": site.total(rows * (count % 4)),
     }
-    yield Part(site.name, "lines", events)
-    outputs = calls * width
-    odd = words % 2
-    next_bytes = 4 * pairs * apart
-    row = {
-        "call": calls,
-        "outputs": outputs,
-        "pairs": outputs * filter_columns * (words // 2),
-        "single": outputs * filter_columns * odd,
-        "far": outputs * filter_columns * (odd and next_bytes - 8 * (words // 2) >= 256),
-        "move": outputs * (step != filter_columns * apart),
-        "far output": outputs * (pitch >= 256),
-    }
-    yield Part(f"{site.name}_row", f"lines row {stride} {rounding}", row, fixed=True)
+    if kind != "choice":
+        low, high = made.numbers(-3, -2)
+        events |= {"low": words * (low > -128), "high": words * (high < 127)}
+    if kind == "product":
+        events["signed"] = words * made.number(1)
+    yield Part(site.name, f"binary {kind} {made.arguments[-1].lower()}", events)
 
 
-@counts_of("TVMTINY_DEPTHWISE_PACK", "TVMTINY_DEPTHWISE_PACK_FAST", "TVMTINY_DEPTHWISE_PACK_PAIRS")
-def _pack(site: Site) -> Iterator[Part]:
-    made = site.made
-    plane_pairs, height, width, channels, _, columns, _ = made.numbers(*range(7))
-    step = 1 if made.macro == "TVMTINY_DEPTHWISE_PACK_PAIRS" else 2
-    row, pairs = site.argument(1), site.argument(3)
-    inside = np.zeros(site.call.points, np.int64)
-    edges = np.zeros(site.call.points, np.int64)
-    runs = np.zeros(site.call.points, np.int64)
-    before = np.zeros(site.call.points, bool)
-    left, at = pairs.copy(), row.copy()
-    while np.any(left > 0):
-        active = left > 0
-        fits = active & (at >= 0) & (at + 2 * step <= height) & (left >= step)
-        inside += fits
-        edges += active & ~fits
-        # Neighbouring pairs of rows that are inside the input are packed by one call.
-        runs += fits & ~before
-        before = fits
-        taken = np.where(fits, step, 1) * active
-        left, at = left - taken, at + 2 * taken
+@counts_of("tvmtiny_dsp_clamp_bytes")
+def _clamp_words(site: Site) -> Iterator[Part]:
+    count, low, high = site.argument(1), site.argument(2), site.argument(3)
+    head = np.minimum(-site.argument(0) % 4, count)
+    turns = (count - head) // 16
     events = {
         "call": site.call.times,
-        "columns": site.call.times * (columns - width),
-        "column words": site.call.times * (columns - width) * plane_pairs,
-        "inside": site.total(runs),
-        "edges": site.total(edges),
+        "bytes": site.total(head + (count - head) % 16),
+        "loops": site.total(turns > 0),
+        "16 bytes": site.total(turns),
+        "16 bytes twice": site.total(turns * ((low > -128) & (high < 127))),
     }
-    yield Part(site.name, made.macro.removeprefix("TVMTINY_").removesuffix("_FAST").lower(), events)
-    far = channels >= 256
-    calls = site.total(inside)
-    if step == 2:
-        quad = {"call": calls, "columns": calls * width, "far": calls * width * far}
-        yield Part(f"{site.name}_quad", "depthwise quad", quad, fixed=True)
-        edge_calls = site.total(edges)
-    else:
-        edge_calls = calls + site.total(edges)
-    edge = {"call": edge_calls, "columns": edge_calls * width}
-    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+    yield Part(site.name, "clamp words", events)
 
 
-@counts_of("TVMTINY_DEPTHWISE_3X3_*")
-def _three(site: Site) -> Iterator[Part]:
-    made = site.made
-    stride = made.macro[-1]
-    numbers = made.numbers(*range(len(made.arguments)))
-    skip = 1 if stride == "1" else 0
-    _, width, left, right, loops = numbers[skip : skip + 5]
-    channels, rows = site.argument(3), site.argument(4)
-    count = site.total(channels)
-    lines = site.total(channels * rows)
-    events = {
-        "call": site.call.times,
-        "channels": count,
-        "rows": lines,
-        "outputs": lines * width,
-        "left": lines * (left > 0),
-        "right": lines * (right > 0),
-        "turns": lines * loops,
-    }
-    kind = f"depthwise 3x3 {stride} {'bytes' if numbers[-1] else 'words'}"
-    yield Part(site.name, kind, events, fixed=True)
+@counts_of("tvmtiny_clamp_bytes")
+def _clamp_bytes(site: Site) -> Iterator[Part]:
+    events = {"call": site.call.times, "bytes": site.total(site.argument(1))}
+    yield Part(site.name, "clamp bytes", events)

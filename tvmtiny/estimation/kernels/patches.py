@@ -41,10 +41,17 @@ def _fill(site: Site) -> Iterator[Part]:
 # ---- Patches for the DSP extension -------------------------------------------------------
 
 
-def _expand(size: int) -> dict[str, float]:
-    """Count one expansion of `size` bytes."""
+def _expand(size: int, pixels: int) -> dict[str, float]:
+    """Count one expansion of `size` bytes of one of `pixels` pixels.
+
+    For a single pixel, assembly expands 32 bytes at a time.
+    """
+    rows = size // 32 if pixels == 1 else 0
+    size -= 32 * rows
     return {
         "expansions": 1.0,
+        "expand rows": float(rows > 0),
+        "expand 32": float(rows),
         "expand 16": float(size // 16) if size >= 32 else 0.0,
         "expand 16 once": float(16 <= size < 32),
         "expand 8": float(size & 8 > 0),
@@ -68,11 +75,17 @@ def _join(*all_events: Mapping[str, float]) -> dict[str, float]:
 
 @counts_of("tvmtiny_expand_w8", "tvmtiny_expand_w16")
 def _pixels(site: Site) -> Iterator[Part]:
-    size = int(site.argument(2)[0])
+    size, pixels = int(site.argument(2)[0]), int(site.argument(3)[0])
     kind = site.name.removeprefix("tvmtiny_")
-    yield Part(
-        site.name, kind, _join({"call": site.call.times}, _times(_expand(size), site.call.times))
-    )
+    expansion = _times(_expand(size, pixels), site.call.times)
+    yield Part(site.name, kind, _join({"call": site.call.times}, expansion))
+
+
+@counts_of("tvmtiny_expand_any_x256")
+def _pixels_of_product(site: Site) -> Iterator[Part]:
+    # No assembly is part of this function, whatever the number of pixels.
+    expansion = _times(_expand(int(site.argument(2)[0]), 0), site.call.times)
+    yield Part(site.name, "expand x256", _join({"call": site.call.times}, expansion))
 
 
 def _gathered(
@@ -83,11 +96,11 @@ def _gathered(
     weight = site.call.weight
     inside = (column >= 0) & (column + columns <= width)
     whole = inside & (row >= 0) & (row + rows <= height)
-    size = columns * channels
+    size, pixels = columns * channels, made.number(-1)
     count = float(whole.sum()) * weight
     events = _join(
         {"patches": len(row) * weight, "whole": count, "whole rows": count * rows},
-        _times(_expand(size), count * rows),
+        _times(_expand(size, pixels), count * rows),
     )
     edge_row, edge_column = row[~whole], column[~whole]
     if not len(edge_row):
@@ -108,7 +121,7 @@ def _gathered(
         outside = float(((columns - within) * valid).sum()) * weight
         added |= {"taps outside": outside, "words outside": outside * channels / 4}
         added["taps inside"] = expanded
-        return _join(events, added, _times(_expand(channels), expanded))
+        return _join(events, added, _times(_expand(channels, pixels), expanded))
     if width * channels >= 4:
         first = edge_column[:, None] * channels + np.arange(0, size, 4)[None, :]
         over = first + 4 - width * channels
@@ -124,7 +137,7 @@ def _gathered(
     )
     added["row bytes"] = float(valid.sum()) * size * weight
     added["row bytes inside"] = float((within * valid).sum()) * channels * weight
-    return _join(events, added, _times(_expand(size), float(valid.sum()) * weight))
+    return _join(events, added, _times(_expand(size, pixels), float(valid.sum()) * weight))
 
 
 @counts_of("TVMTINY_GATHER", "TVMTINY_GATHER_W4")
@@ -166,13 +179,39 @@ def _gathered_bytes(
         "edge bytes inside": float((valid * within).sum()) * channels * weight,
         "edge bytes before": float((rows * before).sum()) * channels * weight,
     }
-    return _join(events, _times(_expand(rows * size), len(row) * weight))
+    return _join(events, _times(_expand(rows * size, made.number(-1)), len(row) * weight))
 
 
 @counts_of("TVMTINY_GATHER_BYTES")
 def _gather_bytes(site: Site) -> Iterator[Part]:
     events = _gathered_bytes(site, site.made, site.argument(1), site.argument(2))
     yield Part(site.name, _kind_of_gather(site.made), events)
+
+
+@counts_of("TVMTINY_GATHER_SPREAD")
+def _gather_spread(site: Site) -> Iterator[Part]:
+    height, width, _, depth, rows, columns, down, across = site.made.numbers(*range(1, 9))
+    pixels, weight = site.made.number(-1), site.call.weight
+    row = site.argument(1)[:, None] + np.arange(rows)[None, :] * down
+    column = site.argument(2)[:, None] + np.arange(columns)[None, :] * across
+    valid = ((row >= 0) & (row < height)).sum(axis=1)
+    within = ((column >= 0) & (column < width)).sum(axis=1)
+    patches = site.call.times
+    inside = float((valid * within).sum()) * weight
+    events = {
+        "patches": patches,
+        "rows": patches * rows,
+        "taps": patches * rows * columns,
+        "rows across": float((valid * (within < columns)).sum()) * weight,
+    }
+    if depth % 4:
+        events |= {"bytes": events["taps"] * depth, "bytes inside": inside * depth}
+        events = _join(events, _times(_expand(rows * columns * depth, pixels), patches))
+    else:
+        events["words outside"] = (events["taps"] - inside) * depth / 4
+        events = _join(events, _times(_expand(depth, pixels), inside))
+    words = "bytes" if depth % 4 else "words"
+    yield Part(site.name, f"{_kind_of_gather(site.made)} {words}", events)
 
 
 @counts_of("TVMTINY_GATHER_NINES")

@@ -1,0 +1,162 @@
+"""Counts of depthwise convolutions for the DSP extension, and of the packing of their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tvmtiny.estimation.kernels.counting import Part, Site, counts_of
+
+
+@counts_of("TVMTINY_DEPTHWISE_LINES")
+def _lines(site: Site) -> Iterator[Part]:
+    made = site.made
+    stride, pairs, filter_columns, apart, words, step, width = made.numbers(*range(7))
+    pitch, rounding = made.number(10), made.arguments[-1]
+    channels, rows = site.argument(3), site.argument(4)
+    calls = site.total(channels * (-(-rows // 2) if stride == 1 else rows))
+    events = {
+        "call": site.call.times,
+        "channels": site.total(channels),
+        "rows": calls,
+    }
+    yield Part(site.name, "lines", events)
+    outputs = calls * width
+    odd = words % 2
+    next_bytes = 4 * pairs * apart
+    row = {
+        "call": calls,
+        "outputs": outputs,
+        "pairs": outputs * filter_columns * (words // 2),
+        "single": outputs * filter_columns * odd,
+        "far": outputs * filter_columns * (odd and next_bytes - 8 * (words // 2) >= 256),
+        "move": outputs * (step != filter_columns * apart),
+        "far output": outputs * (pitch >= 256),
+    }
+    yield Part(f"{site.name}_row", f"lines row {stride} {rounding}", row, fixed=True)
+
+
+@counts_of("TVMTINY_DEPTHWISE_PACK", "TVMTINY_DEPTHWISE_PACK_FAST", "TVMTINY_DEPTHWISE_PACK_PAIRS")
+def _pack(site: Site) -> Iterator[Part]:
+    made = site.made
+    plane_pairs, height, width, channels, _, columns, _ = made.numbers(*range(7))
+    step = 1 if made.macro == "TVMTINY_DEPTHWISE_PACK_PAIRS" else 2
+    row, pairs = site.argument(1), site.argument(3)
+    inside = np.zeros(site.call.points, np.int64)
+    edges = np.zeros(site.call.points, np.int64)
+    runs = np.zeros(site.call.points, np.int64)
+    before = np.zeros(site.call.points, bool)
+    left, at = pairs.copy(), row.copy()
+    while np.any(left > 0):
+        active = left > 0
+        fits = active & (at >= 0) & (at + 2 * step <= height) & (left >= step)
+        inside += fits
+        edges += active & ~fits
+        # Neighbouring pairs of rows that are inside the input are packed by one call.
+        runs += fits & ~before
+        before = fits
+        taken = np.where(fits, step, 1) * active
+        left, at = left - taken, at + 2 * taken
+    events = {
+        "call": site.call.times,
+        "columns": site.call.times * (columns - width),
+        "column words": site.call.times * (columns - width) * plane_pairs,
+        "inside": site.total(runs),
+        "edges": site.total(edges),
+    }
+    yield Part(site.name, made.macro.removeprefix("TVMTINY_").removesuffix("_FAST").lower(), events)
+    far = channels >= 256
+    calls = site.total(inside)
+    if step == 2:
+        quad = {"call": calls, "columns": calls * width, "far": calls * width * far}
+        yield Part(f"{site.name}_quad", "depthwise quad", quad, fixed=True)
+        edge_calls = site.total(edges)
+    else:
+        edge_calls = calls + site.total(edges)
+    edge = {"call": edge_calls, "columns": edge_calls * width}
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+
+
+@counts_of("TVMTINY_DEPTHWISE_3X3_*")
+def _three(site: Site) -> Iterator[Part]:
+    made = site.made
+    stride = made.macro[-1]
+    numbers = made.numbers(*range(len(made.arguments)))
+    skip = 1 if stride == "1" else 0
+    _, width, left, right, loops = numbers[skip : skip + 5]
+    channels, rows = site.argument(3), site.argument(4)
+    count = site.total(channels)
+    lines = site.total(channels * rows)
+    events = {
+        "call": site.call.times,
+        "channels": count,
+        "rows": lines,
+        "outputs": lines * width,
+        "left": lines * (left > 0),
+        "right": lines * (right > 0),
+        "turns": lines * loops,
+    }
+    kind = f"depthwise 3x3 {stride} {'bytes' if numbers[-1] else 'words'}"
+    yield Part(site.name, kind, events, fixed=True)
+
+
+@counts_of("TVMTINY_DEPTHWISE_PACK_COLUMN")
+def _pack_column(site: Site) -> Iterator[Part]:
+    height = site.made.number(1)
+    edges = site.total(np.maximum(site.argument(3) - height // 4 * 2, 0))
+    calls = site.call.times
+    yield Part(site.name, "depthwise pack column", {"call": calls, "edges": edges})
+    quads = {"call": calls, "columns": calls * (height // 4)}
+    yield Part(f"{site.name}_quads", "depthwise quads once", quads, fixed=True)
+    edge = {"call": edges, "columns": edges}
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+
+
+@counts_of("TVMTINY_DEPTHWISE_PACK_THREE")
+def _pack_three(site: Site) -> Iterator[Part]:
+    width, _, _, columns = site.made.numbers(*range(4))
+    calls = site.call.times
+    events = {"call": calls, "columns": calls * (columns - width)}
+    yield Part(site.name, "depthwise pack three", events)
+    triple = {"call": calls, "columns": calls * width}
+    yield Part(f"{site.name}_triple", "depthwise triple", triple, fixed=True)
+
+
+@counts_of("tvmtiny_depthwise_pack")
+def _pack_pairs(site: Site) -> Iterator[Part]:
+    pairs, width = site.total(site.argument(3)), int(site.argument(6)[0])
+    events = {"call": site.call.times, "pairs": pairs}
+    yield Part(site.name, "depthwise pack any", events, fixed=True, specialized=True)
+    edge = {"call": pairs, "columns": pairs * width}
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+
+
+@counts_of("tvmtiny_depthwise_fill")
+def _fill_planes(site: Site) -> Iterator[Part]:
+    events = {"call": site.call.times, "words": site.total(site.argument(1))}
+    yield Part(site.name, "depthwise fill", events, fixed=True, specialized=True)
+
+
+@counts_of("TVMTINY_DEPTHWISE_COLUMN")
+def _column(site: Site) -> Iterator[Part]:
+    _, words, rows = site.made.numbers(0, 1, 2)
+    channels = site.total(site.argument(3))
+    # Four rows at a time, of which the last one may not be stored; then one or two rows.
+    fours = channels * ((rows + 1) // 4) * (rows > 2)
+    left = max(((rows + 1) & 3) - 1, 0)
+    rest = channels * (left > 0)
+    events = {
+        "call": site.call.times,
+        "channels": channels,
+        "three": channels * (rows % 4 == 3),
+        "fours": fours,
+        "four pairs": fours * (words // 2),
+        "four last": fours * (words % 2),
+        "rest": rest,
+        "rest pairs": rest * (words // 2),
+        "rest last": rest * (words % 2),
+        "two": channels * (left == 2),
+        "two words": channels * (left == 2) * words,
+    }
+    yield Part(site.name, f"depthwise column {site.made.arguments[-1]}", events, fixed=True)
