@@ -27,6 +27,7 @@ from tvm.support.popen_pool import PopenPoolExecutor
 
 import tvmtiny
 from tvmtiny.compiler import optimized_nodes
+from tvmtiny.estimation.candidates import CandidateCosts
 from tvmtiny.host.files import write_text
 from tvmtiny.schedule import Decisions, Goal, decisions_key
 from tvmtiny.schedule.records import Status
@@ -117,16 +118,25 @@ def follow(search: Search, table: Table, limit: int, wanted: float | None) -> tu
     return trials, best
 
 
-def compare(task: Task, table: Table, seeds: range) -> dict[str, object]:
+def compare(
+    task: Task, table: Table, seeds: range, estimate: CandidateCosts | None
+) -> dict[str, object]:
     """Compute the medians over the seeds for one layer."""
     known = [figure for figure in table.values() if figure is not None]
     limit = min(RANDOM_TRIALS, len(table))
-    random_trials, guided_trials, random_best = [], [], []
+    random_trials, guided_trials, estimated_trials, random_best = [], [], [], []
+    to_best: dict[str, list[int]] = {"without": [], "with": []}
     for seed in seeds:
         _, best = follow(RandomSearch(task.space, seed), table, limit, None)
         reached, _ = follow(RandomSearch(task.space, seed), table, limit, best)
         (guided,) = guided_searches([(task.node, task.space)], seed, ROUND)
         found, _ = follow(guided, table, len(table), best)
+        (estimating,) = guided_searches([(task.node, task.space)], seed, ROUND, estimate)
+        estimated, _ = follow(estimating, table, len(table), best)
+        estimated_trials.append(estimated)
+        for name, of in (("without", None), ("with", estimate)):
+            (search,) = guided_searches([(task.node, task.space)], seed, ROUND, of)
+            to_best[name].append(follow(search, table, len(table), min(known))[0])
         random_best.append(best)
         random_trials.append(reached)
         guided_trials.append(found)
@@ -142,6 +152,9 @@ def compare(task: Task, table: Table, seeds: range) -> dict[str, object]:
         "random search reached its best after": statistics.median(random_trials),
         "guided search reached that after": statistics.median(guided_trials),
         "guided search, by seed": guided_trials,
+        "with estimates, by seed": estimated_trials,
+        "trials to the best of all, without estimates": to_best["without"],
+        "trials to the best of all, with estimates": to_best["with"],
         "within half": statistics.median(guided_trials) <= limit // 2,
     }
 
@@ -181,7 +194,9 @@ def main() -> int:
                 )
                 if arguments.cache is not None:
                     write_text(arguments.cache, json.dumps(tables))
-            results.append(compare(task, tables[key], range(1, arguments.seeds + 1)))
+            estimate = CandidateCosts.of(model, target, Goal.SPEED)
+            seeds = range(1, arguments.seeds + 1)
+            results.append(compare(task, tables[key], seeds, estimate))
             print(json.dumps(results[-1], indent=2), flush=True)
     reached = sum(bool(result["within half"]) for result in results)
     print(f"{reached} of {len(results)} layers within half of the trials")

@@ -5,7 +5,12 @@ import math
 import subprocess
 from pathlib import Path
 
-from tvmtiny.schedule import Decision, Sketch, Space, decisions_key
+import pytest
+
+import tvmtiny
+from tvmtiny.estimation.candidates import CandidateCosts
+from tvmtiny.schedule import Decision, Goal, Sketch, Space, decisions_key
+from tvmtiny.targets import resolve
 from tvmtiny.tuning.design_space import decisions_of, schedule_of, stand_in
 from tvmtiny.tuning.features import LayerFeatures
 from tvmtiny.tuning.search import RandomSearch, guided_searches
@@ -71,6 +76,40 @@ def test_the_guided_search_needs_fewer_trials_than_random_search(tasks):
         (guided,) = guided_searches([(tasks[0].node, space)], seed, 4)
         reached.append(follow(guided, 50, random_best)[-1] <= random_best)
     assert reached.count(True) == 2
+
+
+def test_estimates_rank_the_first_trials(tasks):
+    """Before anything is measured, and without candidates that cannot be implemented."""
+    space = space_of(tasks[0])
+
+    def estimate(_, decisions) -> float | None:
+        found = cost(decisions)
+        # Of the right order among tiles, but blind to the number of rows.
+        return found and found / (1 + 0.2 / decisions.get("rows", 1))
+
+    (search,) = guided_searches([(tasks[0].node, space)], 1, 4, estimate)
+    known = sorted(found for d in space if (found := cost(d)) is not None)
+    first = [cost(decisions) for decisions in search.ask(4)]
+    assert None not in first and min(first) <= known[len(known) // 10]
+    (search,) = guided_searches([(tasks[0].node, space)], 1, 4, estimate)
+    with_estimates = len(follow(search, 100, known[0] * 1.001))
+    (search,) = guided_searches([(tasks[0].node, space)], 1, 4)
+    assert with_estimates < len(follow(search, 100, known[0] * 1.001))
+
+
+def test_candidates_are_estimated_without_building_them(digits, tasks):
+    target = resolve("cortex-m4")
+    estimate = CandidateCosts.of(digits, target, Goal.BALANCED)
+    assert estimate is not None
+    layers = {layer.name: layer for layer in tvmtiny.cost(digits, target).layers}
+    for task in tasks:
+        default = estimate(task.node, task.space.default)
+        estimated = layers[task.node.output.name].estimated_cycles
+        assert default == pytest.approx(estimated, rel=0.05), task.label
+        step = max(len(task.space) // 5, 1)
+        found = {estimate(task.node, d) for d in itertools.islice(task.space, 0, None, step)}
+        assert len(found - {None}) > 1, task.label
+    assert CandidateCosts.of(digits, resolve("rv32imc"), Goal.BALANCED) is None
 
 
 def test_no_search_proposes_what_it_was_told(tasks):

@@ -17,6 +17,7 @@ from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import InputError, OutputPathError
 from tvmtiny.errors.base import quoted
+from tvmtiny.estimation.candidates import CandidateCosts
 from tvmtiny.host.locking import locked
 from tvmtiny.host.toolchain import find_tool
 from tvmtiny.schedule import Goal, parse_goal
@@ -222,6 +223,7 @@ def tune(
             earlier=earlier.records,
             progress=progress,
             hints=[record for record in shipped_records() if record.goal is goal],
+            estimate=CandidateCosts.of(model, Target(where.cpu, where), goal),
         )
         final = tuner.run()
         used = _used(path, where.cpu.name, metric, goal)

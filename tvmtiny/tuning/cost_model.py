@@ -5,6 +5,9 @@ stand-ins with a single store, and the real layers are calls of micro-kernels, s
 information. `XGBModel` also gives failed candidates no weight in its loss, and predicts at random
 until it has seen a hundred candidates, half of what a whole tuning run measures here. This module
 therefore defines its own `PyCostModel`: XGBoost on the decisions and on numbers derived from them.
+
+The estimates of `tvmtiny.cost`, where a CPU has them, rank candidates before there is any
+measurement. Later, XGBoost learns by how much measurements differ from these estimates.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _LEAST_SAMPLES = 4
 
 #: Cost of a failed candidate, relative to the slowest one of its layer.
 _FAILED = 1.5
+
+#: Logarithm of the estimated cost of a candidate that cannot be implemented.
+_IMPOSSIBLE = 50.0
 
 #: The emulators need the other processors, and training takes only milliseconds.
 _THREADS = 1
@@ -53,14 +59,24 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
         Returns the named features of a layer's candidate, given the layer's workload key and the
         schedule of its stand-in.
     seed
-        Seed of the random scores used until there is enough data.
+        Seed of the random scores used until there is enough data, if there are no estimates.
+    estimate
+        Returns the estimated cost of a layer's candidate; None if it cannot be implemented.
+        Without estimates, None.
     """
 
-    def __init__(self, describe: Callable[[str, Schedule], Mapping[str, float]], seed: int) -> None:
+    def __init__(
+        self,
+        describe: Callable[[str, Schedule], Mapping[str, float]],
+        seed: int,
+        estimate: Callable[[str, Schedule], float | None] | None = None,
+    ) -> None:
         super().__init__()
         self.describe = describe
+        self.estimate = estimate
         self.random = np.random.default_rng(seed)
-        self.samples: dict[str, list[tuple[Mapping[str, float], float | None]]] = {}
+        #: For each layer, features, estimates and measurements.
+        self.samples: dict[str, list[tuple[Mapping[str, float], float, float | None]]] = {}
         self.columns: dict[str, int] = {}
         self.booster: xgboost.Booster | None = None
         self.stale = False
@@ -75,7 +91,8 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
         for candidate, result in zip(candidates, results, strict=True):
             seconds = result.run_secs
             cost = float(np.median([float(s) for s in seconds])) if seconds else None
-            self.samples.setdefault(key, []).append((self.describe(key, candidate.sch), cost))
+            features, expected = self.describe(key, candidate.sch), self.expected(key, candidate)
+            self.samples.setdefault(key, []).append((features, expected, cost))
             self.stale = True
 
     def predict(
@@ -83,12 +100,22 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
     ) -> np.ndarray:
         if self.stale:
             self.train()
-        if self.booster is None:
-            return self.random.uniform(size=len(candidates))
         key = str(context.task_name)
-        described = [self.describe(key, candidate.sch) for candidate in candidates]
+        costs = np.array([self.expected(key, candidate) for candidate in candidates])
+        if self.booster is not None:
+            described = [self.describe(key, candidate.sch) for candidate in candidates]
+            costs = costs + self.booster.predict(self.matrix(described))
+        elif self.estimate is None:
+            return self.random.uniform(size=len(candidates))
         # Costs are logarithms. MetaSchedule expects non-negative scores where higher is better.
-        return np.exp(-self.booster.predict(self.matrix(described))).astype(np.float64)
+        return np.exp(-(costs - min(costs, default=0.0))).astype(np.float64)
+
+    def expected(self, key: str, candidate: ms.MeasureCandidate) -> float:
+        """Return the logarithm of the estimate; without estimates, it is the same for all."""
+        if self.estimate is None:
+            return 0.0
+        found = self.estimate(key, candidate.sch)
+        return _IMPOSSIBLE if found is None else float(np.log(max(found, 1.0)))
 
     def train(self) -> None:
         """Fit to all measurements, each relative to the fastest candidate of its layer."""
@@ -99,13 +126,18 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
         described: list[Mapping[str, float]] = []
         labels: list[float] = []
         for samples in self.samples.values():
-            costs = [cost for _, cost in samples if cost is not None]
+            costs = [cost for *_, cost in samples if cost is not None]
             if not costs:
                 continue
+            # What all candidates of a layer differ by from their estimates does not order them.
+            shares = [np.log(cost) - expected for _, expected, cost in samples if cost is not None]
+            level = min(shares) if self.estimate is None else np.median(shares)
             failed = max(costs) * _FAILED
-            for features, cost in samples:
-                described.append(features)
-                labels.append(float(np.log((failed if cost is None else cost) / min(costs))))
+            for features, expected, cost in samples:
+                if expected < _IMPOSSIBLE:
+                    described.append(features)
+                    share = np.log(failed if cost is None else cost) - expected
+                    labels.append(float(share - level))
         if len(labels) < _LEAST_SAMPLES:
             return
         for features in described:

@@ -7,7 +7,7 @@ be tested on a table of measurements.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -67,7 +67,10 @@ class RandomSearch:
 
 
 def guided_searches(
-    layers: Sequence[tuple[Node, Space]], seed: int, batch: int
+    layers: Sequence[tuple[Node, Space]],
+    seed: int,
+    batch: int,
+    estimate: Callable[[Node, Decisions], float | None] | None = None,
 ) -> list[GuidedSearch]:
     """Create a search for each layer; all of them share one cost model.
 
@@ -77,6 +80,8 @@ def guided_searches(
         Layers with distinct workloads, and their design spaces.
     batch
         Limit on the candidates requested from a search at a time.
+    estimate
+        Returns the estimated cost of a layer's candidate; see `DecisionModel`.
     """
     spaces = {space.workload.key: space for _, space in layers}
     describe = {space.workload.key: LayerFeatures(node) for node, space in layers}
@@ -84,7 +89,13 @@ def guided_searches(
     def features(key: str, schedule: Schedule) -> Mapping[str, float]:
         return describe[key](decisions_of(schedule, spaces[key]))
 
-    model = DecisionModel(features, seed)
+    nodes = {space.workload.key: node for node, space in layers}
+
+    def estimated(key: str, schedule: Schedule) -> float | None:
+        assert estimate is not None
+        return estimate(nodes[key], decisions_of(schedule, spaces[key]))
+
+    model = DecisionModel(features, seed, estimated if estimate is not None else None)
     return [
         GuidedSearch(space, model, seed * 1000 + position + 1, batch)
         for position, (_, space) in enumerate(layers)

@@ -19,6 +19,7 @@ from tvmtiny.tuning.search import Search, guided_searches
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from tvmtiny.ops import Node
     from tvmtiny.schedule import Decisions, Goal
     from tvmtiny.tuning.tasks import Task
 
@@ -81,6 +82,8 @@ class Tuner:
         default rules.
     searches
         One search for each task; by default MetaSchedule's evolutionary search with a cost model.
+    estimate
+        Returns the estimated cost of a layer's candidate, for that cost model.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Tuner:
         progress: Callable[[Progress], None] | None = None,
         hints: Sequence[Record] = (),
         searches: Sequence[Search] | None = None,
+        estimate: Callable[[Node, Decisions], float | None] | None = None,
     ) -> None:
         self._measurer = measurer
         self._cpu, self._metric, self._goal = cpu, metric, goal
@@ -110,7 +114,7 @@ class Tuner:
         found: Sequence[Search] = (
             searches
             if searches is not None
-            else guided_searches([(task.node, task.space) for task in tasks], seed, _ROUND)
+            else guided_searches([(t.node, t.space) for t in tasks], seed, _ROUND, estimate)
         )
         self._layers = [
             _Layer(task, search, History(task.weight))

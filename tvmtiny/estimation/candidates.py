@@ -1,0 +1,90 @@
+"""Estimates for candidates of a layer that were neither built nor measured."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tvmtiny.codegen.arrange import Interface
+from tvmtiny.codegen.built import build_functions
+from tvmtiny.estimation.cycles import kernel_cycles
+from tvmtiny.estimation.table import calibrated_cores
+from tvmtiny.frontend import Model
+from tvmtiny.frontend.converter import node_to_relax
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Node
+from tvmtiny.schedule import Decisions, Goal, decisions_key, implement
+from tvmtiny.schedule.implementation import FLASH_WEIGHT
+from tvmtiny.targets import Target
+
+__all__ = ["CandidateCosts"]
+
+
+class _Estimate(NamedTuple):
+    cycles: float
+    flash_bytes: int
+
+
+class CandidateCosts:
+    """Estimated costs of candidates of a model's layers.
+
+    Parameters
+    ----------
+    model
+        The model that the layers belong to.
+    target
+        The CPU or board.
+    goal
+        Goal of the optimization.
+    """
+
+    def __init__(self, model: Model, target: Target, goal: Goal) -> None:
+        self._model, self._target, self._goal = model, target, goal
+        self._known: dict[tuple[int, str], float | None] = {}
+        self._defaults: dict[int, _Estimate | None] = {}
+
+    @classmethod
+    def of(cls, model: Model, target: Target, goal: Goal) -> CandidateCosts | None:
+        """Return the estimates for a CPU; None if none of its layers were measured."""
+        known = target.cpu.name in calibrated_cores()
+        return cls(model, target, goal) if known else None
+
+    def __call__(self, node: Node, decisions: Decisions) -> float | None:
+        """Return the cost of a candidate of `node`; None if it cannot be implemented.
+
+        As in the merit of a record, constants of a candidate count in proportion to those of the
+        default rule.
+        """
+        key = node.index, decisions_key(decisions)
+        if key not in self._known:
+            found, default = self._estimate(node, decisions), self._default(node)
+            if found is not None and default is not None:
+                weight = FLASH_WEIGHT[self._goal]
+                both = found.flash_bytes and default.flash_bytes
+                share = found.flash_bytes / default.flash_bytes if both else 1.0
+                cycles = (found.cycles + weight * share * default.cycles) / (1 + weight)
+                self._known[key] = cycles
+            else:
+                self._known[key] = None if found is None else found.cycles
+        return self._known[key]
+
+    def _default(self, node: Node) -> _Estimate | None:
+        if node.index not in self._defaults:
+            self._defaults[node.index] = self._estimate(node, None)
+        return self._defaults[node.index]
+
+    def _estimate(self, node: Node, decisions: Decisions | None) -> _Estimate | None:
+        cpu, oracle = self._target.cpu, self._model.oracle
+        made = implement(node, cpu, oracle, self._goal, decisions)
+        if made is None:
+            return None
+        inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}
+        tensors = self._model.graph.tensors
+        graph = Graph(tensors, (node,), tuple(inputs.values()), node.outputs[:1], {})
+        layer = Model("candidate", b"", graph, oracle)
+        module = node_to_relax(node, made)
+        built = build_functions(layer, module, graph, cpu, Interface.ARENA, {node.index: made})
+        cycles = sum(
+            kernel_cycles(self._target, node, made, kernel, made.constants_bytes)
+            for kernel in built.kernels.values()
+        )
+        return _Estimate(cycles, made.constants_bytes)
