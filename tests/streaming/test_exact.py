@@ -136,6 +136,24 @@ def test_last_rows_that_nothing_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert_layers(model, artifact, result.layers, inputs)
 
 
+@pytest.mark.parametrize("rows", [(3, 0), (0, 3)])
+def test_windows_outside_of_the_input(
+    rows: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A padding that is part of a layer with a single row of weights makes rows from nothing."""
+    network = Network(8, "float32")
+    x = network.pad(network.input(1, 6, 6, 3), (0, 0), rows, (1, 0), (0, 0))
+    x = network.conv(network.conv(x, 5, (1, 1)), 4, (3, 3))
+    model = tvmtiny.load(network.build(x), name="rows")
+    monkeypatch.setattr(ProgramStreamer, "saves_memory", lambda *_: True)
+    monkeypatch.setattr(Planner, "choose", random_segments(3))
+    artifact = tvmtiny.compile(model, "cortex-m4", stream="inside")
+    assert artifact.stream is not None
+    inputs = tvmtiny.make_inputs("random:5", artifact.inputs)
+    (result,) = run_on_host(artifact, [inputs], tmp_path)
+    assert_layers(model, artifact, result.layers, inputs)
+
+
 def test_rows_that_nothing_computes() -> None:
     """A row of an image that only grows in height is unchanged, so the layer runs as a whole."""
     network = Network(6)
