@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -18,6 +19,9 @@ from tvmtiny.ops.shared.movement_tir import movement_function
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.shared.runtime_call import RuntimeCall, call_function
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
+
+#: Held while a function is built: TVM has one stack of unfinished functions for all threads.
+_building = threading.RLock()
 
 
 class FinishedNode(Protocol):
@@ -93,7 +97,7 @@ class _Converter:
             relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in given
         ]
         self._expressions.update(zip((t.index for t in given), parameters, strict=True))
-        with self._builder.function(name, parameters):
+        with _building, self._builder.function(name, parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
                     for output, expression in self._node(node):
@@ -191,7 +195,7 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
         for a in function.arguments
     ]
     kind = relax.TensorType(node.output.shape, node.output.dtype)
-    with builder.function("main", list(variables.values())):
+    with _building, builder.function("main", list(variables.values())):
         with builder.dataflow():
             callee = builder.add_func(function.function, node.symbol)
             called = relax.call_tir(callee, relax.Tuple(arguments), kind)
