@@ -54,9 +54,7 @@ def assert_layers(
 
 def assert_same(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
     if got.dtype == np.float32:
-        # What a sum loses to rounding depends on its terms, which may be far larger than the sum.
-        rounding = max(1e-4, 1e-6 * float(np.abs(wanted).max(initial=0.0)))
-        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=rounding, err_msg=what)
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4, err_msg=what)
     else:
         np.testing.assert_array_equal(got, wanted, err_msg=what)
 
