@@ -7,7 +7,7 @@ from pathlib import Path
 
 import avr
 import pytest
-from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command, write_files
+from host_runner import compile_sanitized, run_command, write_files
 
 import tvmtiny
 from tvmtiny import models
@@ -82,8 +82,7 @@ def test_helpers(tmp_path: Path) -> None:
     (tmp_path / "host.c").write_text(
         f"{_HOST}{_HELPERS}int main(void) {{ helpers(); return 0; }}\n"
     )
-    host = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, "host.c", "-o", "host"]
-    run_command(host, tmp_path)
+    compile_sanitized(["host.c"], tmp_path, program="host")
     wanted = bytes.fromhex(run_command(["./host"], tmp_path))
     main = f"{avr.RUNTIME}{_HELPERS}int main(void) {{ start(); helpers(); stop(); return 0; }}\n"
     assert avr.run_main(main, tmp_path) == wanted

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
+from host_runner import compile_sanitized
 
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.host.files import write_bytes, write_text
@@ -125,24 +125,24 @@ def statuses_on_host(directory: Path, platform: Platform, images: Sequence[bytes
     """Return the loader's verdict on each image, computed on this machine under sanitizers."""
     write_text(directory / "platform.h", platform.header())
     sources, options = verifying(platform)
-    command = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, f"-I{directory}", f"-I{IMAGE}"]
-    own = [HERE / "loader_host.c", *sorted(IMAGE.glob("*.c")), *sources]
-    words = [*command, *options, "-D_ISOC11_SOURCE", "-c"]
-    for source in own:
-        run_command([*words, *_quiet(str(source)), str(source)], directory)
-    objects = [f"{source.stem}.o" for source in own]
+    own = [HERE / "loader_host.c", *sorted(IMAGE.glob("*.c"))]
+    own += [source for source in sources if not _of_others(source)]
+    options = [f"-I{directory}", f"-I{IMAGE}", *options, "-D_ISOC11_SOURCE"]
     libraries = ["-lmbedcrypto"] if "-DWITH_PSA" in options else []
-    run_command([command[0], *SANITIZERS, *objects, *libraries, "-o", "loader"], directory)
+    others = [source for source in sources if _of_others(source)]
+    compile_sanitized(own, directory, [*options, *libraries], "loader", others)
     data = b"".join(len(image).to_bytes(4, "little") + image for image in images)
     done = subprocess.run([directory / "loader"], input=data, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()[-2000:]
     return list(struct.unpack(f"<{len(images)}i", done.stdout))
 
 
+def _of_others(path: Path) -> bool:
+    return path.name == "monocypher.c" or path.is_relative_to(MBEDTLS)
+
+
 def _quiet(source: str) -> tuple[str, ...]:
-    path = Path(source)
-    is_library = path.name == "monocypher.c" or path.is_relative_to(MBEDTLS)
-    return ("-w", "-Wno-error", "-Wno-pedantic") if is_library else ()
+    return ("-w", "-Wno-error", "-Wno-pedantic") if _of_others(Path(source)) else ()
 
 
 def build_program(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
+from host_runner import compile_sanitized
 from tools import on_qemu_boards
 
 import tvmtiny
@@ -307,8 +307,7 @@ def test_hashes(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text(_HASHES)
     sources = [tmp_path / "main.c", IMAGE / "tvmtiny_sha256.c", IMAGE / "verify/tvmtiny_sha512.c"]
     include = [f"-I{IMAGE}", f"-I{IMAGE / 'verify'}"]
-    command = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, *include, *map(str, sources)]
-    run_command([*command, "-o", "hashes"], tmp_path)
+    compile_sanitized(sources, tmp_path, include, "hashes")
     done = subprocess.run([tmp_path / "hashes"], capture_output=True, check=True)
     data = bytes(i * 7 & 255 for i in range(300))
     expected = [

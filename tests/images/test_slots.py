@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from host_runner import LINKER, SANITIZERS, WARNINGS, compiler_or_skip, run_command
+from host_runner import (
+    LINKER,
+    SANITIZERS,
+    WARNINGS,
+    compile_sanitized,
+    compiler_or_skip,
+    run_command,
+)
 from tools import on_qemu_boards
 
 from tests.images.loader import IMAGE, Platform, board_named, build_program
@@ -25,19 +32,22 @@ from tvmtiny.targets.architectures import find_architecture
 HERE = Path(__file__).parent
 
 
-def build_simulation(folder: Path, flags: tuple[str, ...]) -> Path:
+def build_simulation(folder: Path, sanitized: bool) -> Path:
     """Compile the simulation; hashing takes most of its time, so the hash is always optimized.
 
     `test_loader.test_hashes` runs the hash under sanitizers without the optimizer.
     """
     write_text(folder / "platform.h", Platform(cpus()["cortex-m0"], firmware_version=9).header())
     hashing = IMAGE / "tvmtiny_sha256.c"
-    others = [*IMAGE.glob("*.c"), *(IMAGE / "slots").glob("*.c"), HERE / "slots_host.c"]
-    others.remove(hashing)
+    sources = [*IMAGE.glob("*.c"), *(IMAGE / "slots").glob("*.c"), HERE / "slots_host.c"]
+    sources.remove(hashing)
     include = [f"-I{path}" for path in (folder, IMAGE, IMAGE / "slots")]
-    command = [compiler_or_skip("gcc"), *WARNINGS, *flags, *include]
-    run_command([*command, "-O3", "-c", str(hashing), "-o", "sha256.o"], folder)
-    run_command([*command, *map(str, others), "sha256.o", *LINKER, "-o", "slots"], folder)
+    command = [compiler_or_skip("gcc"), *WARNINGS, *(SANITIZERS if sanitized else ()), *include]
+    run_command([*command, "-O3", "-c", str(hashing)], folder)
+    if sanitized:
+        return compile_sanitized(sources, folder, include, "slots", objects=[f"{hashing.stem}.o"])
+    files = [*map(str, sources), f"{hashing.stem}.o"]
+    run_command([*command, "-O2", *files, *LINKER, "-o", "slots"], folder)
     return folder / "slots"
 
 
@@ -68,8 +78,7 @@ RECORDS = (0, 58, 60, 61, 62, 63, 64)
 
 @pytest.mark.parametrize("sanitized", (False, True))
 def test_a_power_cut_at_every_operation(sanitized: bool, tmp_path: Path) -> None:
-    flags = SANITIZERS if sanitized else ("-O2",)
-    program = build_simulation(tmp_path, flags)
+    program = build_simulation(tmp_path, sanitized)
     records = RECORDS[:1] if sanitized else RECORDS
     files = images(tmp_path)
     done = subprocess.run(

@@ -14,7 +14,7 @@ from tools import ROOT, on_qemu_boards
 
 import tvmtiny
 from tests.cli.conftest import Command, command
-from tests.host_runner import SANITIZERS, run_main
+from tests.host_runner import compile_sanitized, run_program, write_files
 from tests.images.loader import board_named, build_program
 from tvmtiny.errors import InputError
 from tvmtiny.frontend import Model
@@ -219,7 +219,10 @@ def run_sanitized(artifact: tvmtiny.Artifact, rule: Rule, passes: int, directory
             (directory / name).write_text(text)
     write_samples(directory)
     main = (HERE / "learn_main.c").read_text() + _HOST
-    run_main(main, [artifact], directory, flags=(*SANITIZERS, *definitions(rule, passes)))
+    (directory / "main.c").write_text(main)
+    sources = ["main.c", *write_files(artifact, directory)]
+    options = ["-DTVMTINY_LAYERS", *definitions(rule, passes)]
+    run_program(compile_sanitized(sources, directory, options))
     return (directory / "results.bin").read_bytes()
 
 

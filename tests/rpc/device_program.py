@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
+from host_runner import compile_sanitized
 from raw_link import RawLink
 
 MAIN = Path(__file__).with_name("device_main.c")
@@ -17,20 +17,14 @@ RUNTIME = Path(str(resources.files("tvmtiny.runtime").joinpath("rpc")))
 SOURCES = tuple(sorted(str(path) for path in RUNTIME.glob("*.c")))
 
 
-def build_device(directory: Path, compiler: str = "gcc") -> Path:
-    """Compile the device without warnings; skip the test if the compiler is missing."""
-    program = directory / "device"
-    command = [compiler_or_skip(compiler), *WARNINGS, *SANITIZERS, f"-I{RUNTIME}", str(MAIN)]
-    run_command([*command, *SOURCES, "-o", str(program)], directory)
-    return program
-
-
 def shared_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device, compiled once for all tests of this process."""
+    """The device, compiled once for all tests of this process, without warnings."""
     directory = tmp_path_factory.getbasetemp() / "sanitized_device"
     directory.mkdir(exist_ok=True)
     program = directory / "device"
-    return program if program.exists() else build_device(directory)
+    if program.exists():
+        return program
+    return compile_sanitized([MAIN, *SOURCES], directory, [f"-I{RUNTIME}"], "device")
 
 
 @contextlib.contextmanager
