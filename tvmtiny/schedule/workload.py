@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tvmtiny.ops import Node, Oracle, Tensor
 from tvmtiny.ops.shared.quantization import activation_range
 
@@ -23,6 +25,9 @@ _OPTIONS = {
     "beta": "beta",
     "from_uint8": "uint8",
 }
+
+#: Operators whose kernels can skip blocks of zeros.
+_WITH_BLOCKS = ("CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Workload:
         The output in the same form.
     attributes
         Names and values: strides, padding, dilation, the range of the activation and its position
-        relative to the zero point, and the oracle, whose rounding affects the instructions.
+        relative to the zero point, the oracle, whose rounding affects the instructions, and the
+        share of the blocks of weights that are zero, to the nearest quarter.
     """
 
     operator: str
@@ -102,8 +108,26 @@ def workload(node: Node, oracle: Oracle) -> Workload:
         # Rounding by sign takes more instructions, and is only needed below the zero point.
         attributes["negative"] = "yes" if low < output.zero_point else "no"
     attributes["oracle"] = oracle.value
+    quarters = round(4 * _zero_share(node))
+    if quarters:
+        attributes["zero_blocks"] = f"{25 * quarters}%"
     inputs = tuple("none" if tensor is None else _tensor(tensor) for tensor in node.inputs)
     return Workload(node.operator, inputs, _tensor(output), tuple(attributes.items()))
+
+
+def _zero_share(node: Node) -> float:
+    """Return the share of the blocks of two filters and four inputs that are zero."""
+    if node.operator not in _WITH_BLOCKS:
+        return 0.0
+    weights = node.input(1).data
+    if weights is None or weights.dtype != np.int8 or weights.size == 0:
+        return 0.0
+    flat = weights.reshape(len(weights), -1)
+    filters, depth = len(flat) // 2, flat.shape[1] // 4
+    if filters * depth == 0:
+        return 0.0
+    blocks = flat[: 2 * filters, : 4 * depth].reshape(filters, 2, depth, 4)
+    return 1 - float((blocks != 0).any(axis=(1, 3)).mean())
 
 
 def _tensor(tensor: Tensor) -> str:
