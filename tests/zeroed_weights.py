@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 import flatbuffers
 import numpy as np
@@ -15,6 +17,12 @@ from tvmtiny.frontend.reader import FILE_IDENTIFIER
 
 #: Changes int8 weights, ``(filters, depth)``.
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class Layered(Protocol):
+    """A case that builds the model of a layer."""
+
+    def model(self) -> bytes: ...
 
 
 def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.75) -> np.ndarray:
@@ -33,6 +41,29 @@ def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.
 def zero_anywhere(weights: np.ndarray, rng: np.random.Generator, share: float = 0.4) -> np.ndarray:
     """`weights` with this share of them set to zero."""
     return weights * (rng.random(weights.shape) >= share)
+
+
+def zero_unevenly(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`weights` of pairs of filters with a different share of blocks each; the first has none."""
+    filters, depth = weights.shape
+    blocks = -(-depth // 4)
+    mask = np.zeros((-(-filters // 2), blocks), bool)
+    for number, row in enumerate(mask):
+        row[rng.permutation(blocks)[: number % (blocks // 2 + 1)]] = True
+    whole = np.repeat(np.repeat(mask, 2, axis=0), 4, axis=1)
+    return weights * whole[:filters, :depth]
+
+
+@dataclass(frozen=True)
+class Zeroed:
+    """A case of a layer whose weights are changed."""
+
+    case: Layered
+    change: Change = zero_blocks
+
+    def model(self) -> bytes:
+        """The bytes of the .tflite file."""
+        return zeroed(self.case.model(), self.change)
 
 
 def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:

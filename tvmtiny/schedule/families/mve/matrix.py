@@ -14,11 +14,21 @@ from tvmtiny.schedule.families.mve import packing
 from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.matrix_function import (
     GATHER_INSTRUCTIONS,
-    GROUP_INSTRUCTIONS,
     MatrixFunction,
     geometry_of,
+    images_of,
     strip_row,
 )
+from tvmtiny.schedule.families.mve.matrix_kernel import DenseKernel
+from tvmtiny.schedule.families.mve.sparse import (
+    SPARSE,
+    has_sparse,
+    is_sparse,
+    saves,
+    sparse_kernel,
+    sparse_pixels,
+)
+from tvmtiny.schedule.families.mve.sparse_tile import pack_sparse
 from tvmtiny.schedule.families.mve.tile import Tile
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, weight_zero_points
@@ -31,6 +41,9 @@ _ROWS = (1, 2, 4, 8)
 #: The limit on unrolled groups, by goal; each product of a tile's column takes 8 bytes of code.
 _UNROLL = {Goal.SPEED: 36, Goal.BALANCED: 36, Goal.SIZE: 4}
 _UNROLLS = (2, 4, 8, 12, 18, 36)
+
+#: Instructions of a group of inputs for 8 channels of 2 pixels.
+_GROUP_INSTRUCTIONS = 28
 
 #: Up to this number of products of a single pixel, other kernels take fewer instructions.
 _PRODUCTS_OF_ONE = 4
@@ -74,12 +87,20 @@ def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
         unroll = Decision("unroll", tuple(sorted({min(most, n) for n in _UNROLLS})))
         decisions = [unroll]
         if kind in ("mve_strip", "mve_patches"):
-            assert layer.geometry is not None
-            height = layer.geometry.output[0]
-            rows = {min(n, height) for n in _ROWS if _strip_fits(layer.geometry, min(n, height))}
-            decisions.append(Decision("rows", tuple(sorted(rows))))
+            decisions.append(Decision("rows", _heights(layer)))
         found.append(Sketch(kind, tuple(decisions)))
+    if _decide_sparse(node, layer, Goal.BALANCED) is not None:
+        for kind in _sparse_kinds(node, layer):
+            windowed = _default_rows(layer, kind)
+            found.append(Sketch(kind, (Decision("rows", _heights(layer)),) if windowed else ()))
     return tuple(found)
+
+
+def _heights(layer: Layer) -> tuple[int, ...]:
+    """Return the heights of strips that a tuner may choose."""
+    geometry = geometry_of(layer)
+    height = geometry.output[0]
+    return tuple(sorted({min(n, height) for n in _ROWS if _strip_fits(geometry, min(n, height))}))
 
 
 def smaller_matrix(node: Node, decisions: Decisions) -> Iterator[Decisions]:
@@ -133,7 +154,7 @@ def _kinds(node: Node, layer: Layer) -> list[str]:
         return ["mve_strip"]
     direct = geometry.kernel[0] * -(-row // VECTOR)
     gathered = -(-layer.depth // VECTOR)
-    gain = (direct - gathered) * GROUP_INSTRUCTIONS * len(range(0, layer.channels, 8)) / 2
+    gain = (direct - gathered) * _GROUP_INSTRUCTIONS * len(range(0, layer.channels, 8)) / 2
     kinds = ["mve_strip", "mve_patches"]
     return kinds[::-1] if gain > GATHER_INSTRUCTIONS * gathered else kinds
 
@@ -166,41 +187,80 @@ def _tile(
     return Tile(layer.channels, height, kernel_row, row, pitch, shift, signed, unroll)
 
 
+def _staging(sketch: str) -> str:
+    """Return the way to the inputs that a sketch names."""
+    return sketch.removeprefix(SPARSE).removeprefix("mve_")
+
+
+def _default_rows(layer: Layer, kind: str) -> dict[str, int | str]:
+    """Return the default height of strips, if the way to the inputs has strips."""
+    if _staging(kind) not in ("strip", "patches"):
+        return {}
+    return {"rows": min(2, geometry_of(layer).output[0])}
+
+
+def _kernel_pixels(node: Node, layer: Layer) -> int:
+    """Return the pixels of a step of the dense kernels."""
+    return 1 if layer.pixels == images_of(node, layer) else 2
+
+
+def _sparse_kinds(node: Node, layer: Layer) -> list[str]:
+    """Return the sketches that can skip blocks of zeros; the default one first."""
+    found = []
+    kinds = _kinds(node, layer)
+    # Gathers of blocks read from a strip as fast as from patches.
+    for kind in sorted(kinds, key=lambda kind: kind == "mve_patches"):
+        rows = int(_default_rows(layer, kind).get("rows", 1))
+        tile = _tile(node, layer, kind, rows, 0, False)
+        if has_sparse(node, layer, tile, _staging(kind), rows):
+            found.append(SPARSE + _staging(kind))
+    return found
+
+
 def _decide(node: Node, layer: Layer, goal: Goal) -> dict[str, int | str]:
     kind = _kinds(node, layer)[0]
-    most = _tile(node, layer, kind, 1, 0, False).groups
-    unrolls = sorted({min(most, n) for n in _UNROLLS})
-    decided: dict[str, int | str] = {
-        "sketch": kind,
-        "unroll": max((u for u in unrolls if u <= _UNROLL[goal]), default=unrolls[0]),
-    }
-    if kind in ("mve_strip", "mve_patches"):
-        assert layer.geometry is not None
-        decided["rows"] = min(2, layer.geometry.output[0])
-    return decided
+    tile = _tile(node, layer, kind, 1, 0, False)
+    unrolls = sorted({min(tile.groups, n) for n in _UNROLLS})
+    unroll = max((u for u in unrolls if u <= _UNROLL[goal]), default=unrolls[0])
+    return {"sketch": kind, "unroll": unroll, **_default_rows(layer, kind)}
+
+
+def _decide_sparse(node: Node, layer: Layer, goal: Goal) -> dict[str, int | str] | None:
+    """Return the decisions that skip blocks of zeros, if that takes less; else None."""
+    dense = _decide(node, layer, goal)
+    kind, unroll = str(dense["sketch"]), int(dense["unroll"])
+    tile = _tile(node, layer, kind, int(dense.get("rows", 1)), 0, False, unroll)
+    before = DenseKernel(tile, _kernel_pixels(node, layer))
+    for sparse in _sparse_kinds(node, layer)[:1]:
+        own = _tile(node, layer, f"mve_{_staging(sparse)}", 1, 0, False)
+        if saves(layer, own, before, sparse_pixels(node, layer)):
+            return {"sketch": sparse, **_default_rows(layer, sparse)}
+    return None
 
 
 def _implement(
     node: Node, layer: Layer, oracle: Oracle, goal: Goal, decisions: Decisions | None
 ) -> Implementation | None:
-    chosen = dict(decisions) if decisions else _decide(node, layer, goal)
     scaling = _scaling(node, oracle)
     if scaling is None:
         return None
-    rows = int(chosen.get("rows", 1))
-    tile = _tile(
-        node,
-        layer,
-        str(chosen["sketch"]),
-        rows,
-        scaling.shift,
-        scaling.signed,
-        int(chosen["unroll"]),
-    )
+    chosen = dict(decisions or _decide_sparse(node, layer, goal) or _decide(node, layer, goal))
+    sketch, rows = str(chosen["sketch"]), int(chosen.get("rows", 1))
     if chosen.get("rows") and not _strip_fits(geometry_of(layer), rows):
         return None
-    plan = MatrixFunction(node, layer, tile, str(chosen["sketch"]), rows)
-    stream = packing.pack_stream(layer.weights, scaling, tile, plan.single)
+    staging = _staging(sketch)
+    kind, unroll = f"mve_{staging}", int(chosen.get("unroll", 1))
+    tile = _tile(node, layer, kind, rows, scaling.shift, scaling.signed, unroll)
+    if is_sparse(sketch):
+        if not has_sparse(node, layer, tile, staging, rows):
+            return None
+        sparse = sparse_kernel(layer, tile, sparse_pixels(node, layer))
+        plan = MatrixFunction(node, layer, sparse, staging, rows)
+        stream = pack_sparse(layer.weights, scaling, sparse.blocks)
+    else:
+        dense = DenseKernel(tile, _kernel_pixels(node, layer))
+        plan = MatrixFunction(node, layer, dense, staging, rows)
+        stream = packing.pack_stream(layer.weights, scaling, tile, dense.pixels == 1)
     offsets = (plan.offsets,) if plan.gathers else ()
     return Implementation(
         plan.function(stream.size), (node.input(0), stream, *offsets), chosen, plan.instructions

@@ -10,16 +10,13 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.mve import assembly
 from tvmtiny.schedule.families.mve.assembly import VECTOR
-from tvmtiny.schedule.families.mve.tile import Tile, pair_code, single_code
+from tvmtiny.schedule.families.mve.matrix_kernel import MatrixKernel
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
-HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_tile.h")
-
-#: Instructions of a group for 8 channels of 2 pixels, and of a gathered group with its loop.
-GROUP_INSTRUCTIONS, GATHER_INSTRUCTIONS = 28, 8
+#: Instructions of a gathered group with its loop.
+GATHER_INSTRUCTIONS = 8
 
 
 def geometry_of(layer: Layer) -> Window:
@@ -28,13 +25,18 @@ def geometry_of(layer: Layer) -> Window:
     return layer.geometry
 
 
+def images_of(node: Node, layer: Layer) -> int:
+    """Return the number of images; all pixels of a layer without a window are one image."""
+    return node.output.shape[0] if layer.geometry is not None else 1
+
+
 def strip_row(node: Node, geometry: Window) -> int:
     """Bytes of an input row with its padding, as far as windows reach."""
     columns = (geometry.output[1] - 1) * geometry.stride[1] + geometry.kernel[1]
     return columns * node.input(0).shape[3]
 
 
-def _strip_rows(geometry: Window, rows: int) -> int:
+def strip_rows(geometry: Window, rows: int) -> int:
     """Input rows of a strip of output rows."""
     return (rows - 1) * geometry.stride[0] + geometry.kernel[0]
 
@@ -52,34 +54,36 @@ class _Part:
 class MatrixFunction:
     """The function of one layer.
 
+    Parameters
+    ----------
+    staging
+        The way to the inputs: ``pixels``, ``rows``, ``strip`` or ``patches``.
+
     Attributes
     ----------
-    single
-        Whether images have one pixel, so that the single kernel is used.
     gathers
         Whether patches are gathered.
     """
 
-    def __init__(self, node: Node, layer: Layer, tile: Tile, kind: str, rows: int) -> None:
-        self._node, self._layer, self._tile, self._kind, self._rows = node, layer, tile, kind, rows
-        self._images = node.output.shape[0] if layer.geometry is not None else 1
-        self.single = layer.pixels == self._images
-        self.gathers = kind == "mve_patches" and not self.single
+    def __init__(
+        self, node: Node, layer: Layer, kernel: MatrixKernel, staging: str, rows: int
+    ) -> None:
+        self._node, self._layer, self._rows = node, layer, rows
+        self._kernel, self._tile, self._staging = kernel, kernel.tile, staging
+        self._images = images_of(node, layer)
+        self.gathers = staging == "patches" and layer.pixels > self._images
         self._x = nest.buffer("x", node.input(0).elements, "int8")
         self._out = nest.buffer("out", node.output.elements, "int8")
-        self._table = nest.buffer("offsets", tile.groups * VECTOR, "uint8")
+        self._table = nest.buffer("offsets", kernel.tile.groups * VECTOR, "uint8")
         self._workspaces: list[tirx.Buffer] = []
-        self._name = self._kernel_name()
 
     @property
     def instructions(self) -> int:
         """A rough estimate of the instructions of one execution."""
-        blocks = -(-self._layer.channels // 8)
-        each = self._tile.groups * GROUP_INSTRUCTIONS + 33
         gathered = (
             self._layer.pixels * self._tile.groups * GATHER_INSTRUCTIONS if self.gathers else 0
         )
-        return -(-self._layer.pixels // 2) * blocks * each + gathered
+        return self._kernel.instructions(self._layer.pixels) + gathered
 
     @property
     def offsets(self) -> np.ndarray:
@@ -89,34 +93,6 @@ class MatrixFunction:
         steps = np.arange(geometry.kernel[0])[:, None] * strip_row(self._node, geometry)
         flat = (steps + np.arange(row)).ravel()
         return np.pad(flat, (0, self._tile.groups * VECTOR - flat.size)).astype(np.uint8)
-
-    def _kernel_name(self) -> str:
-        tile = self._tile
-        kind = "single" if self.single else "pair"
-        sizes = [tile.channels, tile.rows, tile.row_bytes]
-        sizes += [] if self.single else [tile.row_pitch, tile.pitch]
-        sizes += [tile.unroll, tile.shift]
-        return f"mve_{kind}_{'_'.join(map(str, sizes))}_{self._rounding.lower()}"
-
-    @property
-    def _rounding(self) -> str:
-        return "SIGNED" if self._tile.signed else "PLAIN"
-
-    def _instantiation(self) -> str:
-        tile = self._tile
-        if self.single:
-            sizes = [tile.channels, tile.row_bytes, tile.shift]
-            code = single_code(tile)
-        else:
-            sizes = [tile.channels, tile.rows, tile.row_bytes, tile.row_pitch, tile.pitch]
-            sizes.append(tile.shift)
-            code = pair_code(tile)
-        arguments = ", ".join(map(str, sizes))
-        macro = "SINGLE" if self.single else "PAIR"
-        return (
-            f"TVMTINY_MVE_{macro}({self._name}, {arguments}, {self._rounding}, "
-            f"{assembly.text(code)})"
-        )
 
     def _workspace(self, name: str, elements: int) -> tirx.Buffer:
         made = nest.buffer(name, elements, "int8")
@@ -128,42 +104,39 @@ class MatrixFunction:
         self._stream = nest.buffer("stream", stream_words, "int32")
         if self._layer.geometry is None:
             body, overlaps, staging = self._pixels()
-        elif self._kind == "mve_rows":
+        elif self._staging == "rows":
             body, overlaps, staging = self._direct_rows()
         else:
             body, overlaps, staging = self._strips()
-        tile = "1x8" if self.single else "2x4"
-        if self._tile.channels < 4:
-            tile = f"{tile[:2]}{self._tile.channels}"
         by_sign = ", rounding by sign" if self._tile.signed else ""
         return nest.function(
             [self._x, self._stream, *([self._table] if self.gathers else []), self._out],
             self._workspaces,
             body,
             operator=self._node.operator,
-            schedule=f"mve, tile {tile}, {staging}, unroll {self._tile.turn}{by_sign}",
-            headers=HEADERS,
-            preamble=[self._instantiation()],
+            schedule=f"mve, {self._kernel.described(staging)}{by_sign}",
+            headers=self._kernel.headers,
+            preamble=[self._kernel.instantiation],
             overlaps=overlaps,
         )
 
     def _calls(self, part: _Part) -> list[tirx.Stmt]:
-        """Compute the pixels of a part; if their number is odd, one pixel is computed twice."""
-        tile = self._tile
+        """Compute the pixels of a part; if steps do not divide them, some are computed twice."""
+        tile, each = self._tile, self._kernel.pixels
 
-        def call(pixel: int, pairs: int) -> tirx.Stmt:
+        def call(pixel: int, steps: int) -> tirx.Stmt:
             return nest.call(
-                self._name,
+                self._kernel.name,
                 nest.address(part.source, part.start + pixel * tile.pitch),
                 nest.address(self._stream),
                 nest.address(self._out, (part.pixel + pixel) * tile.channels),
-                *([] if self.single else [pairs]),
+                *([] if each == 1 else [steps]),
             )
 
-        if self.single:
+        if each == 1:
             return [call(pixel, 1) for pixel in range(part.count)]
-        calls = [call(0, part.count // 2)]
-        return calls + ([call(part.count - 2, 1)] if part.count % 2 else [])
+        calls = [call(0, part.count // each)]
+        return calls + ([call(part.count - each, 1)] if part.count % each else [])
 
     def _pixels(self) -> tuple[list[tirx.Stmt], list[Overlap], str]:
         """Loop over pixels that are runs of inputs.
@@ -171,10 +144,10 @@ class MatrixFunction:
         Whole vectors of the last ones would read past the end.
         """
         tile, pixels = self._tile, self._layer.pixels
-        beyond = tile.groups * VECTOR - tile.row_bytes
+        beyond = tile.groups * VECTOR - tile.row_bytes if self._kernel.reads_vectors else 0
         copied = 0
         if beyond:
-            copied = min(pixels, max(1 if self.single else 2, -(-beyond // tile.row_bytes)))
+            copied = min(pixels, max(self._kernel.pixels, -(-beyond // tile.row_bytes)))
             copied = pixels if pixels - copied == 1 else copied
         direct = pixels - copied
         body: list[tirx.Stmt] = []
@@ -190,21 +163,20 @@ class MatrixFunction:
         if not direct:
             # The whole input is read before anything is written.
             overlaps.append(Overlap("out", 0, -self._node.output.elements))
-        elif not self.single:
+        elif self._kernel.pixels > 1:
             overlaps.append(self._pixel_overlap(direct, copied))
         return body, overlaps, "pixels"
 
     def _pixel_overlap(self, direct: int, copied: int) -> Overlap:
-        """The overlap that the order allows: a pair's inputs are read until it is written."""
-        tile, pixels = self._tile, self._layer.pixels
-        step = np.arange(pixels) // 2
-        step[direct:] = direct // 2 + 2 + (np.arange(copied) // 2)
+        """The overlap that the order allows: a step's inputs are read until it is written."""
+        tile, pixels, each = self._tile, self._layer.pixels, self._kernel.pixels
+        step = np.arange(pixels) // each
+        step[direct:] = direct // each + 2 + (np.arange(copied) // each)
         last_read, first_write = step + 1, step
-        if direct % 2:
-            first_write[direct - 1] = direct // 2
-            last_read[direct - 2 : direct] = direct // 2 + 1
+        if direct % each:
+            last_read[direct - each : direct] = direct // each + 1
         # The copied part of the input is read before anything is written.
-        last_read[direct:] = direct // 2 + 2
+        last_read[direct:] = direct // each + 2
         return Overlap(
             "out",
             0,
@@ -239,13 +211,15 @@ class MatrixFunction:
         geometry, node = geometry_of(self._layer), self._node
         pixel = node.input(0).shape[3]
         (height, width), rows = geometry.output, min(self._rows, geometry.output[0])
-        row_bytes, strip_rows = strip_row(node, geometry), _strip_rows(geometry, rows)
+        row_bytes, high = strip_row(node, geometry), strip_rows(geometry, rows)
         left = geometry.pad[1] * pixel
         inside = min(geometry.input[1] * pixel, row_bytes - left)
         image_bytes = node.input(0).elements // self._images
         tile = self._tile
-        slack = 0 if self.gathers else tile.row_groups * VECTOR - tile.row_bytes
-        strip = self._workspace("strip", strip_rows * row_bytes + slack)
+        slack = tile.row_groups * VECTOR - tile.row_bytes
+        if self.gathers or not self._kernel.reads_vectors:
+            slack = 0
+        strip = self._workspace("strip", high * row_bytes + slack)
         patches = self._workspace("patches", rows * width * tile.pitch) if self.gathers else None
 
         def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
@@ -259,7 +233,7 @@ class MatrixFunction:
                 nest.address(self._x, image * image_bytes),
                 nest.address(strip),
                 top * geometry.stride[0] - geometry.pad[0],
-                strip_rows,
+                high,
                 geometry.input[0],
                 geometry.input[1] * pixel,
                 left,
@@ -324,7 +298,7 @@ class MatrixFunction:
         for step, (image, index) in enumerate(np.ndindex(self._images, count)):
             top = min(index * rows, total - rows)
             first = top * geometry.stride[0] - geometry.pad[0]
-            end = max(0, first + _strip_rows(geometry, rows))
+            end = max(0, first + strip_rows(geometry, rows))
             last_read[image, max(0, first) : end] = step + late
             first_write[image, index * rows : top + rows] = step
         return Overlap(

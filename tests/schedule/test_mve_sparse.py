@@ -1,0 +1,131 @@
+"""Blocks of zeros on Helium: exact on the host and on a board, choice, speed and size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from zeroed_weights import Zeroed, zero_anywhere, zero_unevenly, zeroed
+
+import tvmtiny
+from tests.ops.test_conv_2d import Conv
+from tests.ops.test_fully_connected import Dense
+from tests.ops.three_ways import Case, SideBySide
+from tests.schedule.candidates import Candidates
+from tests.tools import MLPERF_TINY, on_qemu
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.ops import Oracle
+from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.targets import resolve
+
+BOARD = "mps3-an547"
+
+_RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0, zeros=0.75)
+_POINT = replace(_RELU, size=(5, 5), channels=64, filters=16, kernel=(1, 1))
+_LINEAR = replace(_POINT, activation="NONE", zero_points=(-3, 5), output_scale=0.3)
+_DEEP = replace(_RELU, size=(6, 5), channels=64, filters=8, zeros=0.0)
+
+#: Layers by the ways to their inputs, to their blocks and to their outputs.
+SHAPES: dict[str, Case] = {
+    "pixels": _POINT,
+    "pixels_by_sign": _LINEAR,
+    "pixels_of_four_groups": replace(_LINEAR, size=(3, 3), channels=256),
+    "pixels_uneven": Zeroed(replace(_LINEAR, size=(3, 5), channels=96, zeros=0.0), zero_unevenly),
+    "rows_far": Zeroed(replace(_DEEP, padding="VALID", size=(7, 6))),
+    "strip": replace(_RELU, size=(4, 9), channels=8, filters=10, zeros=0.8),
+    "strip_far": Zeroed(_DEEP),
+    "strip_uneven": Zeroed(replace(_DEEP, filters=22), zero_unevenly),
+    "strip_stride_2": replace(_RELU, size=(9, 9), channels=16, filters=8, stride=(2, 2)),
+    "patches": replace(_RELU, size=(7, 6), channels=5, filters=12, zeros=0.85),
+    "patches_by_sign": replace(
+        _LINEAR, size=(15, 10), channels=1, kernel=(10, 4), stride=(2, 2), padding="SAME"
+    ),
+    "one_output": replace(_RELU, size=(3, 3), channels=20, filters=8, stride=(3, 3)),
+    "batch": replace(_RELU, size=(2, 4), batch=2, channels=16, filters=4),
+    "strip_by_sign": replace(_LINEAR, size=(3, 6), channels=16, kernel=(3, 3)),
+    "dense": Zeroed(Dense((1, 640), 640, 24, output_scale=2.0)),
+    "dense_unrolled": Zeroed(Dense((1, 128), 128, 12, output_scale=2.0)),
+    "dense_two": Zeroed(Dense((1, 200), 200, 2, output_scale=0.3)),
+    "dense_uneven": Zeroed(Dense((1, 248), 248, 30, output_scale=0.3), zero_unevenly),
+    "dense_far": Zeroed(Dense((1, 1400), 1400, 10, output_scale=4.0), zero_unevenly),
+    "dense_rows": Zeroed(Dense((3, 160), 160, 10, output_scale=2.0)),
+    "dense_many_rows": Zeroed(Dense((7, 96), 96, 8, output_scale=2.0, per_channel=True)),
+}
+
+
+@cache
+def layers() -> SideBySide:
+    return SideBySide("mve_sparse", SHAPES, 0.0)
+
+
+def _implemented(model: bytes, goal: Goal = Goal.BALANCED) -> Implementation:
+    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
+    found = implement(node, resolve(BOARD).cpu, Oracle.LITERT, goal)
+    assert found is not None
+    return found
+
+
+def test_on_host(tmp_path: Path) -> None:
+    layers().check_host(BOARD, tmp_path)
+
+
+@on_qemu
+def test_on_board() -> None:
+    layers().check_board(BOARD)
+
+
+def test_all_shapes_skip_blocks() -> None:
+    schedules = [layer.schedule for layer in layers().compile(BOARD).layers]
+    assert [s for s in schedules if not s.startswith("mve, sparse")] == []
+    words = ("pixels", "rows", "strips", "patches", "1x8", "4x2", "rounding by sign")
+    assert all(any(word in schedule for schedule in schedules) for word in words)
+
+
+@on_qemu
+def test_all_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {name: SHAPES[name] for name in ("rows_far", "strip", "patches", "dense_unrolled")}
+    candidates = Candidates("mve_sparse_candidates", named, BOARD, scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_board(BOARD)
+
+
+@pytest.mark.parametrize("goal", list(Goal))
+@pytest.mark.parametrize("name", ["pixels", "strip_far", "dense"])
+def test_blocks_of_zeros_are_left_out(name: str, goal: Goal) -> None:
+    case = SHAPES[name]
+    plain = case.case if isinstance(case, Zeroed) else replace(case, zeros=0.0)
+    dense, sparse = _implemented(plain.model(), goal), _implemented(case.model(), goal)
+    assert "sparse" in str(sparse.decisions["sketch"])
+    assert sparse.instructions < 0.6 * dense.instructions
+    assert sparse.constants_bytes < 0.5 * dense.constants_bytes
+
+
+def test_zeros_anywhere_and_few_blocks_change_nothing() -> None:
+    model = replace(_POINT, zeros=0.0).model()
+    dense, scattered = (_implemented(m) for m in (model, zeroed(model, zero_anywhere)))
+    assert scattered.decisions == dense.decisions
+    assert scattered.constants_bytes == dense.constants_bytes
+    few = _implemented(replace(_POINT, zeros=0.2).model())
+    assert few.decisions == dense.decisions
+
+
+@on_qemu
+def test_a_benchmark_model() -> None:
+    """Exact, and faster with three of four blocks zero."""
+    file = MLPERF_TINY / "ic_int8.tflite"
+    if not file.is_file():
+        pytest.skip(f"{file} is missing")
+    instructions, constants = [], []
+    for content in (file.read_bytes(), zeroed(file.read_bytes())):
+        model = tvmtiny.load(content, name="ic")
+        artifact = tvmtiny.compile(model, BOARD)
+        inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+        result = tvmtiny.run(artifact, *inputs)
+        expected = model.reference(inputs)[model.graph.outputs[0].index]
+        assert (result.outputs[0].data == expected).all()
+        instructions.append(result.instructions)
+        constants.append(artifact.constants_bytes)
+    assert 1.8 * instructions[1] < instructions[0]
+    assert constants[1] < 0.4 * constants[0]
