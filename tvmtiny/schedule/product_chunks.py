@@ -6,7 +6,7 @@ weights of a channel. Channels with equal chunk lengths share code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
@@ -18,6 +18,7 @@ from tvmtiny.schedule.implementation import FLASH_WEIGHT, Goal
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 Choice = TypeVar("Choice")
+Class = TypeVar("Class", bound=Hashable)
 #: Returns the channels of weights, int8 ``(channels, depth)``, whose chunks of a length are proven.
 Proof = Callable[[np.ndarray, int], np.ndarray]
 
@@ -121,15 +122,31 @@ def by_chunk(
                 known[proof, chunk] = proof(layer.weights, chunk)
             able[chunk] = known[proof, chunk]
     costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
+    return cheapest_classes(costs, most)
+
+
+def cheapest_classes(costs: Mapping[Class, np.ndarray], most: int) -> dict[Class, list[int]]:
+    """Assign channels to at most `most` classes at the least cost.
+
+    Parameters
+    ----------
+    costs
+        Cost of each channel by class; infinite for channels that do not belong there.
+
+    Returns
+    -------
+    dict
+        Channels by class.
+    """
     choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
 
-    def total(lengths: tuple[int, ...]) -> float:
-        return float(np.min([costs[chunk] for chunk in lengths], axis=0).sum())
+    def total(classes: tuple[Class, ...]) -> float:
+        return float(np.min([costs[one] for one in classes], axis=0).sum())
 
-    best = min(choices, key=lambda lengths: (total(lengths), len(lengths)))
-    taken = np.argmin([costs[chunk] for chunk in best], axis=0)
-    found = {chunk: np.flatnonzero(taken == i).tolist() for i, chunk in enumerate(best)}
-    return {chunk: channels for chunk, channels in found.items() if channels}
+    best = min(choices, key=lambda classes: (total(classes), len(classes)))
+    taken = np.argmin([costs[one] for one in best], axis=0)
+    found = {one: np.flatnonzero(taken == i).tolist() for i, one in enumerate(best)}
+    return {one: channels for one, channels in found.items() if channels}
 
 
 def chunk_parts(layer: Layer, classes: Mapping[int, list[int]], unroll: int) -> list[ChunkPart]:

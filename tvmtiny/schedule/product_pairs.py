@@ -32,6 +32,7 @@ def pairs_function(
     family: str,
     headers: Sequence[str],
     kernel: str = "pairs",
+    kept: tuple[int, int] = (0, 0),
 ) -> tirx.PrimFunc:
     """Make the function of an int8 CONV_2D or FULLY_CONNECTED.
 
@@ -49,7 +50,11 @@ def pairs_function(
     headers
         See `tvmtiny.schedule.nest.function`.
     kernel
-        Kind of the kernels: ``pairs`` or ``sparse``.
+        Kind of the kernels: ``pairs``, ``sparse`` or ``mixed``.
+    kept
+        Inputs of a pixel that ``tvmtiny_<family>_pack_mixed`` keeps as bytes, and those that a
+        kernel reads, with weights of zero for the rest; for ``mixed`` kernels of layers whose
+        patches are pixels.
     """
     channels, positions = layer.channels, layer.pixels
     rounding = "SIGNED" if scaling.signed else "PLAIN"
@@ -62,17 +67,17 @@ def pairs_function(
         preamble.append(f"{macro}({name}, {arguments}, {rounding})")
         kernels.append(name)
     packer = f"tvmtiny_{family}_pack"
-    pack, staging = f"{packer}_{pixels}", "pixels"
+    pack, staging = f"{packer}_{'mixed' if kept[0] else pixels}", "pixels"
     if layer.geometry is not None:
         pack, line = _gather(node, layer, layer.geometry, pixels, packer)
         preamble.append(line)
         staging = "patches"
     # Kernels whose chunks do not divide the depth read a few more words, with weights of zero.
-    padded = max(p.chunk * -(-layer.depth // p.chunk) for p in parts)
+    padded = max(p.chunk * -(-(layer.depth - kept[0]) // p.chunk) for p in parts)
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
     out = nest.buffer("out", node.output.elements, "int8")
-    patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
+    patches = nest.buffer("patches", pixels // 2 * padded + pixels * kept[1] // 4, "uint32")
 
     def step(index: nest.Argument) -> list[tirx.Stmt]:
         # If the steps do not divide the pixels, the last step overlaps the one before.
@@ -81,7 +86,8 @@ def pairs_function(
             position = tirx.min(position, positions - pixels)
         if layer.geometry is None:
             source = nest.address(x, position * layer.depth)
-            packing = nest.call(pack, nest.address(patches), source, layer.depth)
+            sizes = (layer.depth, kept[0]) if kept[0] else (layer.depth,)
+            packing = nest.call(pack, nest.address(patches), source, *sizes)
         else:
             packing = nest.call(pack, nest.address(patches), nest.address(x), position)
         calls = [
@@ -97,14 +103,14 @@ def pairs_function(
         return [packing, *calls]
 
     chunks = " and ".join(str(part.chunk) for part in parts)
-    sparse = "sparse, " if kernel == "sparse" else ""
+    kind = {"sparse": "sparse, ", "mixed": f"{kept[0]} inputs as bytes, "}.get(kernel, "")
     by_sign = ", rounding by sign" if scaling.signed else ""
     return nest.function(
         [x, stream, out],
         [patches],
         [nest.loop(-(-positions // pixels), "step", step)],
         operator=node.operator,
-        schedule=f"{family}, {sparse}{pixels} {staging}, chunks of {chunks}{by_sign}",
+        schedule=f"{family}, {kind}{pixels} {staging}, chunks of {chunks}{by_sign}",
         headers=headers,
         preamble=preamble,
         overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],

@@ -22,6 +22,9 @@ _LEAST_SHARE = 0.02
 #: Percent of instructions, or of cycles for speed, that one percent of arena is worth.
 _WORTH = {Goal.SPEED: 0.02, Goal.BALANCED: 0.5, Goal.SIZE: 0.5}
 
+#: Share of the instructions up to which a family's `arena_worth` counts; more is left to budgets.
+_LITTLE = 0.02
+
 #: Implementations by node index; None for a scheduled tensor expression.
 Choices = Mapping[int, Implementation | None]
 
@@ -95,7 +98,7 @@ class _Search:
         budget: int | None,
     ) -> AnyBuilt:
         """Take worthwhile steps or, with a budget, any steps until the arena meets the budget."""
-        current = dict(chosen)
+        current, fastest = dict(chosen), self._weight(chosen)
         left = _MOST_BUILDS if budget is None else _MOST_BUILDS_FOR_BUDGET
         while left > 0 and (budget is None or best.arena_bytes > budget):
             total = self._weight(current)
@@ -120,7 +123,10 @@ class _Search:
                     built = build(choices)
                 saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
                 cost = (self._weight(choices) - total) / max(total, 1)
-                if saved > 0 and (budget is not None or saved * _WORTH[self.goal] >= cost):
+                worth = _WORTH[self.goal]
+                if self._weight(choices) <= (1 + _LITTLE) * fastest:
+                    worth *= _arena_worth(step)
+                if saved > 0 and (budget is not None or saved * worth >= cost):
                     best, current = built, choices
                     break
             else:
@@ -168,6 +174,12 @@ class _Search:
             if first is not None:
                 found[index] = first
         return found
+
+
+def _arena_worth(step: Mapping[int, Implementation]) -> float:
+    """Return what a byte of arena is worth to the families of a step's implementations."""
+    families = (family_of(implementation.decisions) for implementation in step.values())
+    return min(1.0 if family is None else family.arena_worth for family in families)
 
 
 def _is_in_vain(step: Mapping[int, Implementation], best: Built) -> bool:

@@ -14,13 +14,18 @@ from tvmtiny.estimation.kernels.library import memcpy_of_few, memset
 _STORED, _STORED_UNALIGNED = 4, 28
 
 
-@counts_of("TVMTINY_THUMB_PAIRS")
+#: Chunks of three words that take as long as a chunk of bytes, by its length.
+_BYTES = {2: 1.1, 3: 1.4, 4: 1.7}
+
+
+@counts_of("TVMTINY_THUMB_PAIRS", "TVMTINY_THUMB_MIXED")
 def _pairs(site: Site) -> Iterator[Part]:
     made = site.made
     pixels, chunk, first, unroll, loops = made.numbers(0, 1, 2, 3, 4)
+    length, turns = made.numbers(5, 6) if made.macro == "TVMTINY_THUMB_MIXED" else (2, 0)
     rounding = made.arguments[-1]
     count = first + unroll * loops
-    words = 3 + -(-chunk * count // 4) + CONSTANTS[rounding]
+    words = 3 + -(-chunk * count // 4) + 2 * turns + CONSTANTS[rounding]
     channels = site.total((site.argument(3) - site.argument(1)) // 4) / words
     size = 2 * pixels * chunk * count
     events = {
@@ -31,6 +36,8 @@ def _pairs(site: Site) -> Iterator[Part]:
         "move": channels * (-chunk * count % 4 > 0),
         "far": channels * (size > 4095),
     }
+    if turns:
+        events["chunks of 3"] = events.get("chunks of 3", 0.0) + channels * turns * _BYTES[length]
     yield Part(site.name, f"pairs {pixels} {rounding}", events, fixed=site.unaligned)
     if not site.unaligned:
         # On Armv6-M only the sums are assembly.
@@ -178,6 +185,18 @@ def _by_words(kind: str, count: np.ndarray, aligned: np.ndarray, site: Site) -> 
         **{f" {bit}": words * (count & bit > 0) for bit in (8, 4, 2, 1)},
     }
     return {kind + part: float(found.sum()) * site.call.weight for part, found in parts.items()}
+
+
+#: Iterations for four inputs that take as long as an input of four pixels that stays a byte.
+_KEPT = 0.75
+
+
+@counts_of("tvmtiny_thumb_pack_mixed")
+def _pack_mixed(site: Site) -> Iterator[Part]:
+    kept = int(site.argument(3)[0])
+    turns = 2 * ((int(site.argument(2)[0]) - kept) // 4) + _KEPT * kept
+    events = {"call": site.call.times, "turns": site.call.times * turns}
+    yield Part(site.name, "thumb_pack_4", {**events, "loops": 2 * site.call.times})
 
 
 @counts_of("tvmtiny_thumb_pack_2", "tvmtiny_thumb_pack_4")

@@ -45,6 +45,9 @@ class KernelFamily(ABC):
     lanes
         Number of int8 inputs of an output that convolutions and dense layers process at once.
         Lanes are wasted if the depth is not a multiple of it.
+    arena_worth
+        Instructions that a byte of the arena is worth, relative to other families, as long as they
+        are few. It is more for the smallest cores, which have less RAM.
     clamp
         The function that clamps outputs of layers with weights to the range of an activation, if
         the kernels leave that to it; None for families that clamp outputs themselves.
@@ -57,6 +60,7 @@ class KernelFamily(ABC):
     replaces: ClassVar[frozenset[str]] = frozenset()
     takes_any_weights: ClassVar[bool] = False
     lanes: ClassVar[int] = 1
+    arena_worth: ClassVar[float] = 1.0
     clamp: ClassVar[ClampKernel | None] = None
 
     def runs_on(self, cpu: Cpu) -> bool:

@@ -153,6 +153,9 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4, 0)
 /* NAME(x, weights, end, sums) computes the accumulators of a channel; sums[0] holds the initial
  * value of `all`, and sums[1] the initial accumulator. */
 #define TVMTINY_THUMB_SMALL(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS)                               \
+  TVMTINY_THUMB_SMALL_OF(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, "")
+/* The same with code that adds up inputs behind the words. */
+#define TVMTINY_THUMB_SMALL_OF(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, MORE)                      \
   TVMTINY_THUMB_FUNCTION(                                                                            \
       NAME,                                                                                          \
       (const uint32_t *x TVMTINY_UNUSED, const int8_t *weights TVMTINY_UNUSED,                       \
@@ -162,16 +165,17 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4, 0)
       " ldr r4, [r3]\n mov r10, r4\n mov r12, r4\n movs r4, #0\n mov r9, r4\n mov r11, r4\n"         \
       TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, FIRST)                                               \
       ".if " LOOPS "\n1:\n" TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, UNROLL)                        \
-      " cmp r0, lr\n beq 2f\n b 1b\n2:\n.endif\n"                                                    \
+      " cmp r0, lr\n beq 2f\n b 1b\n2:\n.endif\n" MORE                                               \
       " ldr r3, [sp, #16]\n ldr r2, [r3, #4]\n" TVMTINY_THUMB_SMALL_END_##PIXELS                      \
       " pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r3-r7, pc}\n")
-#define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
-  TVMTINY_THUMB_SMALL(NAME##_sums, PIXELS, #CHUNK, #FIRST, #UNROLL, #LOOPS)                          \
+/* Defines NAME, which calls NAME_sums(x, weights, end, sums) for each channel. INPUTS is a multiple
+ * of CHUNK, and WORDS are in the stream behind their weights. */
+#define TVMTINY_THUMB_SMALL_CHANNELS(NAME, PIXELS, INPUTS, WORDS, SHIFT, PITCH, ROUNDING)            \
   static void NAME(const uint32_t *x, const int32_t *stream, int8_t *out, const int32_t *end)        \
   {                                                                                                  \
-    const int32_t inputs = (CHUNK) * ((FIRST) + (UNROLL) * (LOOPS));                                 \
+    const int32_t inputs = INPUTS;                                                                   \
     while (stream != end) {                                                                          \
-      const int32_t *const constants = stream + (1 + (inputs + 3) / 4);                              \
+      const int32_t *const constants = stream + (1 + (inputs + 3) / 4 + (WORDS));                    \
       uint32_t sums[4];                                                                              \
       sums[0] = (uint32_t)stream[0];                                                                 \
       sums[1] = (uint32_t)constants[0];                                                              \
@@ -181,6 +185,10 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4, 0)
       stream = constants + (2 + TVMTINY_THUMB_##ROUNDING);                                           \
     }                                                                                                \
   }
+#define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
+  TVMTINY_THUMB_SMALL(NAME##_sums, PIXELS, #CHUNK, #FIRST, #UNROLL, #LOOPS)                          \
+  TVMTINY_THUMB_SMALL_CHANNELS(NAME, PIXELS, (CHUNK) * ((FIRST) + (UNROLL) * (LOOPS)), 0, SHIFT, PITCH, \
+                               ROUNDING)
 
 #else /* !TVMTINY_THUMB1 */
 
@@ -195,38 +203,60 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, uint32_t high
   out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (high << 8)), constants + 1, rounding, shift);
 }
 
+/* The outputs of all pairs. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs_outputs(const uint32_t *sums, const int32_t *constants,
+                                                      int8_t *out, int32_t pixels, int32_t shift,
+                                                      int32_t pitch, int32_t rounding)
+{
+  int32_t pair;
+  for (pair = 0; pair < pixels / 2; ++pair) {
+    tvmtiny_thumb_pair_outputs(sums[2 * pair], sums[2 * pair + 1], constants,
+                               out + (constants[1 + rounding] + 2 * pair * pitch), shift, pitch, rounding);
+  }
+}
+
+/* Adds a chunk of each pair to its sums. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_split(uint32_t *sums, const uint32_t *parts)
+{
+  int32_t pair;
+  for (pair = 0; pair < 2; ++pair) {
+    sums[2 * pair] += parts[pair];
+    sums[2 * pair + 1] += (uint32_t)((int32_t)parts[pair] >> 16);
+  }
+}
+
+/* Computes `all` and `high` of each pair for the channel at `stream`. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_sums(const uint32_t *x, const int32_t *stream, uint32_t *sums,
+                                                  int32_t pixels, int32_t chunk, int32_t chunks)
+{
+  const int8_t *weight = (const int8_t *)(stream + 1);
+  int32_t pair;
+  sums[0] = sums[2] = (uint32_t)stream[0];
+  sums[1] = sums[3] = 0u;
+  do {
+    const int8_t *const stop = weight + chunk;
+    uint32_t parts[2] = {32767u, 32767u};
+    do {
+      const uint32_t factor = (uint32_t)*weight++;
+      /* Behind the inputs, where all weights are zero, nothing was written. */
+      for (pair = 0; pair < pixels / 2; ++pair, ++x) {
+        parts[pair] += factor == 0u ? 0u : *x * factor;
+      }
+    } while (weight != stop);
+    tvmtiny_thumb_split(sums, parts);
+  } while (--chunks != 0);
+}
+
 TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *stream, int8_t *out,
                                               const int32_t *end, int32_t pixels, int32_t chunk,
                                               int32_t chunks, int32_t shift, int32_t pitch,
                                               int32_t rounding)
 {
   while (stream != end) {
-    const int8_t *weight = (const int8_t *)(stream + 1);
     const int32_t *const constants = stream + (1 + (chunk * chunks + 3) / 4);
-    const uint32_t *word = x;
-    uint32_t sums[4] = {0, 0, 0, 0};
-    int32_t left = chunks;
-    int32_t pair;
-    sums[0] = sums[2] = (uint32_t)stream[0];
-    do {
-      const int8_t *const stop = weight + chunk;
-      uint32_t parts[2] = {32767u, 32767u};
-      do {
-        const uint32_t factor = (uint32_t)*weight++;
-        /* Behind the inputs, where all weights are zero, nothing was written. */
-        for (pair = 0; pair < pixels / 2; ++pair, ++word) {
-          parts[pair] += factor == 0u ? 0u : *word * factor;
-        }
-      } while (weight != stop);
-      for (pair = 0; pair < 2; ++pair) {
-        sums[2 * pair] += parts[pair];
-        sums[2 * pair + 1] += (uint32_t)((int32_t)parts[pair] >> 16);
-      }
-    } while (--left != 0);
-    for (pair = 0; pair < pixels / 2; ++pair) {
-      tvmtiny_thumb_pair_outputs(sums[2 * pair], sums[2 * pair + 1], constants,
-                                 out + (constants[1 + rounding] + 2 * pair * pitch), shift, pitch, rounding);
-    }
+    uint32_t sums[4];
+    tvmtiny_thumb_pair_sums(x, stream, sums, pixels, chunk, chunks);
+    tvmtiny_thumb_pairs_outputs(sums, constants, out, pixels, shift, pitch, rounding);
     stream = constants + (2 + rounding);
   }
 }

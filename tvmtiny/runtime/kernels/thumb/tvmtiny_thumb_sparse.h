@@ -101,18 +101,12 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_sparse(const uint32_t *x, const int32_t 
             parts[pair] += x[word] * factor;
           }
         }
-        for (pair = 0; pair < 2; ++pair) {
-          sums[2 * pair] += parts[pair];
-          sums[2 * pair + 1] += (uint32_t)((int32_t)parts[pair] >> 16);
-        }
+        tvmtiny_thumb_split(sums, parts);
       }
       count += 5;
     } while (step >= 0);
     constants = stream + (1 + (count + 3) / 4);
-    for (pair = 0; pair < pixels / 2; ++pair) {
-      tvmtiny_thumb_pair_outputs(sums[2 * pair], sums[2 * pair + 1], constants,
-                                 out + (constants[1 + rounding] + 2 * pair * pitch), shift, pitch, rounding);
-    }
+    tvmtiny_thumb_pairs_outputs(sums, constants, out, pixels, shift, pitch, rounding);
     stream = constants + (2 + rounding);
   }
 }

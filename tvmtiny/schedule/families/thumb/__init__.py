@@ -27,7 +27,10 @@ class Thumb(Int8Family):
 
     name = "thumb"
     priority = 5
-    sketch_names = frozenset({"pairs", "plane", "plane3x3", "quads", "single", "sparse_pairs"})
+    sketch_names = frozenset(
+        {"mixed", "pairs", "plane", "plane3x3", "quads", "single", "sparse_pairs"}
+    )
+    arena_worth = 2.0
     clamp = PORTABLE
     kernels = MappingProxyType(
         {"CONV_2D": _MATRIX, "DEPTHWISE_CONV_2D": _DEPTHWISE, "FULLY_CONNECTED": _MATRIX}

@@ -8,6 +8,13 @@ from math import prod
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
+from tvmtiny.schedule.families.thumb.mixed import (
+    MIXED,
+    MIXED_PIXELS,
+    estimate_mixed,
+    implement_mixed,
+    kept_bytes,
+)
 from tvmtiny.schedule.families.thumb.pairs import PIXELS, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.thumb.quads import CHUNKS, estimate_quads, implement_quads
 from tvmtiny.schedule.families.thumb.single import TILES, estimate_single, implement_single
@@ -48,13 +55,18 @@ def implement_convolution(
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Yield decisions with fewer packed patches, or with none if a patch is a pixel."""
+    """Yield decisions with fewer words: some inputs as bytes, fewer pixels, or single pixels."""
     if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(PIXELS):
         yield {**decisions, "pixels": min(PIXELS)}
-    if decisions["sketch"] != "pairs":
+    if decisions["sketch"] not in ("pairs", MIXED):
         return
-    if int(decisions["pixels"]) > min(PIXELS):
-        yield {**decisions, "pixels": min(PIXELS), "chunk": max(LONGEST)}
+    same: dict[str, int | str] = {name: decisions[name] for name in ("chunk", "codes", "unroll")}
+    pixels = int(decisions.get("pixels", MIXED_PIXELS))
+    kept = kept_bytes(prod(node.input(1).shape[1:])) if reads_pixels(node) else 0
+    if kept and decisions["sketch"] == "pairs" and pixels == MIXED_PIXELS:
+        yield {"sketch": MIXED, **same}
+    if pixels > min(PIXELS):
+        yield {"sketch": "pairs", "pixels": min(PIXELS), **same, "chunk": max(LONGEST)}
     if reads_pixels(node):
         yield {**_quads(), "unroll": decisions["unroll"]}
 
@@ -80,6 +92,8 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
             chunks = Decision("chunk", BLOCK_CHUNKS)
             sketches.append(Sketch(SPARSE, (Decision("pixels", pixels), chunks)))
     if reads_pixels(node):
+        if kept_bytes(depth) and MIXED_PIXELS in pixels:
+            sketches.append(Sketch(MIXED, sketches[0].decisions[1:]))
         tiles = tuple(tile for tile in TILES if tile <= channels)
         unroll = Decision("unroll", unrolls)
         codes = (Decision("chunk", CHUNKS), Decision("codes", CODES))
@@ -140,5 +154,6 @@ _KERNELS = {
     "pairs": (estimate_pairs, implement_pairs),
     "quads": (estimate_quads, implement_quads),
     "single": (estimate_single, implement_single),
+    MIXED: (estimate_mixed, implement_mixed),
     SPARSE: (estimate_sparse, implement_sparse),
 }

@@ -46,6 +46,41 @@ def pack_pairs(
     return stream.astype(np.int32).ravel()
 
 
+def pack_mixed(
+    weights: np.ndarray,
+    scaling: Scaling,
+    channels: Sequence[int],
+    chunk: int,
+    kept: int,
+    kept_chunk: int,
+) -> np.ndarray:
+    """Return the stream of ``tvmtiny_thumb_mixed.h`` for some channels: int32, flat.
+
+    Parameters
+    ----------
+    weights, scaling, channels, chunk
+        See `pack_pairs`; `chunk` divides the inputs that are words.
+    kept
+        Inputs that stay bytes; those that are words are a multiple of four.
+    kept_chunk
+        Products of a chunk of bytes; the last one is filled up with weights of zero.
+    """
+    words = weights.shape[1] - kept
+    rows = _words(weights[channels, :words], words)
+    turns = -(-kept // kept_chunk)
+    padded = np.pad(weights[channels, words:], ((0, 0), (0, turns * kept_chunk - kept)))
+    chunks = padded.reshape(len(channels), turns, kept_chunk)
+    # Bytes are 128 more than the inputs, of both pixels of a pair.
+    starts = START - 128 * (1 + 2**16) * chunks.sum(axis=2, dtype=np.int64)
+    last = _words(chunks.reshape(-1, kept_chunk), 4).reshape(starts.shape)
+    records = np.stack([starts, last], axis=2).reshape(len(channels), -1)
+    count = words // chunk + turns
+    start = np.full((len(channels), 1), -count * START, np.int64)
+    parts = [start, rows, records, scaling.initial[channels, None], *_constants(scaling, channels)]
+    stream = np.concatenate([*parts, np.array(channels)[:, None]], axis=1)
+    return stream.astype(np.int32).ravel()
+
+
 def pack_sparse(weights: np.ndarray, scaling: Scaling, chunk: int) -> np.ndarray:
     """Return the stream of ``tvmtiny_thumb_sparse.h`` for all channels: int32, flat.
 

@@ -24,7 +24,7 @@ PACKING, CHANNEL = 2.2, 15
 FRAME = 180
 
 #: Instructions per iteration of the loop over chunks.
-_TURN = 4
+TURN = 4
 
 
 def chunk_instructions(chunk: int, pairs: int) -> int:
@@ -51,7 +51,7 @@ def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
         chunk = chunk_instructions(part.chunk, pairs)
-        each = (first + unroll * turns) * chunk + CHANNEL * pairs + _TURN * turns
+        each = (first + unroll * turns) * chunk + CHANNEL * pairs + TURN * turns
         instructions += each * len(part.channels)
         code += FRAME + 4 * chunk * (first + unroll)
     steps = -(-layer.pixels // pixels)
