@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.batches import batch
 from tests.cpu_costs import CpuCosts
 from tests.object_cache import ObjectCache
 from tests.warm_program import warm_program
@@ -41,8 +42,8 @@ class _WithoutPandas(MetaPathFinder):
 
 sys.meta_path.insert(0, _WithoutPandas())
 
-#: Files whose tests share compiled code with the tests of the same parameter only.
-_BY_PARAMETER = ("tests/ops/test_three_ways.py",)
+#: Files whose tests share compiled code and programs with the tests of the same batch only.
+_BY_BATCH = ("tests/ops/test_three_ways.py",)
 #: Files whose tests share compiled code with each other.
 _SHARING = ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py")
 
@@ -63,14 +64,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give one process all tests that share compiled code, by parameter, file or several files."""
+    """Give one process all tests that share compiled code, by batch, file or several files."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            if file in _BY_PARAMETER:
-                return f"{file}[{test.partition('[')[2]}"
+            if file in _BY_BATCH:
+                return f"{file}[{batch(test.partition('[')[2].rstrip(']'))}]"
             return _SHARING[0] if file in _SHARING else file
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -273,11 +273,17 @@ def run_all_on_host(
     directory: Path,
     compiler: str = "gcc",
     flags: Sequence[str] = SANITIZERS,
+    separately: bool = False,
 ) -> list[list[HostResult]]:
     """Run artifacts with different names in one program.
 
     One program takes a fraction of the time, since a small model's program spends nearly all of its
     time on starting compilers and reading headers.
+
+    Parameters
+    ----------
+    separately
+        Whether GCC reads each file of several artifacts by itself; it always does so for one.
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "input.bin").write_bytes(
@@ -288,7 +294,7 @@ def run_all_on_host(
         sources = _write_sources(main, artifacts, directory)
         # One artifact is compiled as users build it, layer by layer, by Clang and the firmware's
         # GCC.
-        read = sources[1:] if len(runs) == 1 else [_LAYERS, TOGETHER]
+        read = sources[1:] if separately or len(runs) == 1 else [_LAYERS, TOGETHER]
         _run_sanitized(sources, directory, read)
     else:
         run_main(main, artifacts, directory, compiler, flags)

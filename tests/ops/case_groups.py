@@ -13,13 +13,20 @@ that `tests.schedule` tries in an arena, as for int16.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import chain, zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
+from host_main import HostRun
+from host_runner import HostResult, run_all_on_host
+
+from tests.batches import batch
 from tests.ops.three_ways import Case, SideBySide
 from tvmtiny.frontend.reader import read_graph
 
@@ -111,6 +118,29 @@ def family_cases(name: str, small: bool = False) -> SideBySide:
     """The cases of a family; equal arguments give the same object, with its compiled code."""
     family = families()[name]
     return family.small_cases() if small else family.cases()
+
+
+def check_host(name: str, target: str, names: Iterable[str], directory: Path) -> None:
+    """Compare a family's C with LiteRT; families of a batch run in one program of the host.
+
+    Parameters
+    ----------
+    names
+        All families that are compared for `target`.
+    """
+    mates = tuple(mate for mate in names if batch(mate) == batch(name))
+    family_cases(name).check_host(target, directory, _results(mates, target).get(name))
+
+
+@cache
+def _results(names: Sequence[str], target: str) -> Mapping[str, list[HostResult]]:
+    """What one program gave; nothing if it failed, so that each family runs in its own."""
+    with TemporaryDirectory() as folder, suppress(Exception, pytest.fail.Exception):
+        cases = [family_cases(name) for name in names]
+        runs = [HostRun(each.compile(target), each.input_sets) for each in cases]
+        results = run_all_on_host(runs, Path(folder), separately=True)
+        return dict(zip(names, results, strict=True))
+    return {}
 
 
 def _size(case: Case) -> int:

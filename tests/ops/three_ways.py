@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_runner import HostResult, run_on_host
 from litert_check import first_runs
 from merge_models import merge_models
 
@@ -138,9 +138,17 @@ class SideBySide:
         for inputs, expected in zip(self.input_sets, self.expected, strict=True):
             self.compare(model, without_blocks(model.graph, model.reference(inputs)), expected)
 
-    def check_host(self, target: str, directory: Path) -> None:
-        """Compare C for `target` with LiteRT, on the host under sanitizers."""
-        self._check_host(self.compile(target), self.load(), self.expected, directory)
+    def check_host(
+        self, target: str, directory: Path, results: Sequence[HostResult] | None = None
+    ) -> None:
+        """Compare C for `target` with LiteRT, on the host under sanitizers.
+
+        Parameters
+        ----------
+        results
+            Results of a program that contained other artifacts as well.
+        """
+        self._check_host(self.compile(target), self.load(), self.expected, directory, results)
 
     def check_host_with_rounding_of_tflm(self, target: str, directory: Path) -> bool:
         """Compare C for ``oracle="tflm"`` with the numpy reference of TFLM's arithmetic.
@@ -199,8 +207,9 @@ class SideBySide:
         model: Model,
         expected: Sequence[Mapping[int, np.ndarray]],
         directory: Path,
+        results: Sequence[HostResult] | None = None,
     ) -> None:
-        results = run_on_host(artifact, self.input_sets, directory)
+        results = results or run_on_host(artifact, self.input_sets, directory)
         for result, wanted in zip(results, expected, strict=True):
             self._compare_run(model, artifact, result, wanted)
 
