@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -82,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep bytecode in pytest's cache where it may not lie beside the sources.
 
     Workers and programs that tests start would compile TVM and what it imports once more each.
+    Where there is no bytecode yet, one worker writes it and the others wait.
 
     Let tests interrupt and hang up programs, too, which shells and nohup keep from what they start
     in the background.
@@ -92,6 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.pycache_prefix = str(cache.mkdir("bytecode"))
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if cache is not None and getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST:
+        _wait_for(_collected(cache))
     if config.getoption("cpu_costs"):
         config.pluginmanager.register(CpuCosts(), "cpu_costs")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -100,9 +104,28 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude imported modules and collected tests from later garbage collections."""
     gc.freeze()
+    cache = getattr(session.config, "cache", None)
+    if cache is not None and hasattr(session.config, "workerinput"):
+        _collected(cache).touch()
+
+
+#: The worker that compiles all modules to bytecode if there is none.
+_FIRST = "gw0"
+
+
+def _collected(cache: Any) -> Path:
+    """A file that exists once a worker has collected tests, and thereby written bytecode."""
+    return Path(cache.mkdir("collected")) / "once"
+
+
+def _wait_for(file: Path) -> None:
+    """Wait for a file, but not for ever: its writer may have failed."""
+    end = time.monotonic() + 90
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 @pytest.hookimpl(tryfirst=True)
