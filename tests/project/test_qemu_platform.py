@@ -317,12 +317,21 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
 def test_shipped_c_is_free_of_warnings_under_clang(
     cpu: str, make_artifact: MakeArtifact, tmp_path: Path
 ) -> None:
+    """Starting Clang takes most of the time, so only one core gets each file by itself."""
     artifact = make_artifact("mps2-an386")
     sources: set[str] = set()
     for firmware in ("harness", "rpc"):
         board = find_board("mps2-an386")
         project = QemuPlatform().generate(artifact, board, tmp_path, firmware)
-        sources |= {name for name in project.sources if name not in artifact.files}
+        own = [name for name in project.sources if name not in artifact.files]
+        if cpu != "cortex-m4":
+            device = [name for name in own if name.startswith("device/")]
+            whole = f"{firmware}_device.c"
+            lines = "".join(f'#include "{name}"\n' for name in device)
+            (tmp_path / whole).write_text(lines)
+            # Files of the server have macros and variables of the same name.
+            own = [whole, *(name for name in own if name not in device)]
+        sources |= set(own)
     done = subprocess.run(
         ("clang", *CLANG_FLAGS, f"-mcpu={cpu}", "-c", *sorted(sources)),
         cwd=tmp_path,
