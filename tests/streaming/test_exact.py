@@ -16,7 +16,9 @@ from small_networks import Network
 import tvmtiny
 from tests.codegen.shadow_memory import run_all_with_shadow
 from tests.streaming.row_networks import growing_network, random_segments, row_network
+from tvmtiny.codegen.slicing import SHORTEST
 from tvmtiny.codegen.stream import ProgramStreamer
+from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.errors import InputError
 from tvmtiny.streaming.plan import Planner
 
@@ -25,17 +27,14 @@ SEEDS = range(int(os.environ.get("TVMTINY_ROW_SEEDS", "10")))
 
 
 def in_slices(model: tvmtiny.Model, cpu: str, seed: int, **options: str) -> tvmtiny.Artifact:
-    """Compile; every other model in the shortest slices that its layers allow."""
-    longest = 1_000 if seed % 2 else None
-    while True:
-        try:
-            return tvmtiny.compile(model, cpu, longest_slice=longest, **options)
-        except InputError as error:
-            # Another layer may be divided into fewer parts, so that its longest part is longer.
-            least = re.search(r"cannot be divided further; give longest_slice (\d+)", str(error))
-            if least is None or longest is None or int(least[1]) <= longest:
-                raise
-            longest = int(least[1])
+    """Compile; every other model in the shortest slices that its layers allow.
+
+    All layers are divided for the shortest slices of all, whether each layer gets that short or
+    not, which users are told in an error. `test_slices_as_short_as_possible` is about that.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamEmitter, "_check_longest", lambda *_: None)
+        return tvmtiny.compile(model, cpu, longest_slice=SHORTEST if seed % 2 else None, **options)
 
 
 def assert_layers(
@@ -149,6 +148,26 @@ def test_random_segments_of_pushed_rows(
         for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
             np.testing.assert_array_equal(output.data, layers[tensor.index], model.name)
     assert len(runs) > len(SEEDS) * 0.4
+
+
+def test_slices_as_short_as_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors state limits that can be met, at last by the layer that is divided the least."""
+    monkeypatch.setattr(ProgramStreamer, "saves_memory", lambda *_: True)
+    monkeypatch.setattr(Planner, "choose", random_segments(9))
+    model = tvmtiny.load(row_network(9), name="rows")
+    longest, errors = SHORTEST, 0
+    while True:
+        try:
+            found = tvmtiny.compile(model, "cortex-m4", longest_slice=longest, stream="inside")
+            break
+        except InputError as error:
+            least = re.search(r"cannot be divided further; give longest_slice (\d+)", str(error))
+            assert least is not None
+            assert int(least[1]) > longest
+            longest, errors = int(least[1]), errors + 1
+    assert errors > 0
+    assert found.stream is not None
+    assert found.stream.longest_slice_cycles <= longest
 
 
 def test_a_kernel_reads_no_constant_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
