@@ -197,6 +197,8 @@ class _Arena:
             return
         layer = self._segment.layers[event.layer]
         low, high = layer.rule.span(event.row, event.rows)
+        if not layer.rule.fold:
+            assert event.above >= 0 <= event.below and event.above + event.below <= high - low
         for name, slot in zip(layer.reads, event.reads, strict=True):
             for row in range(low + event.above, high - event.below):
                 self._check(name, None if slot is None else slot + row - low, row)

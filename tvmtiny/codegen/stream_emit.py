@@ -384,7 +384,10 @@ class StreamEmitter(Emitter):
         counter = f"(uint32_t)stream->{_counter(work.streamed.begin + event.layer)}"
         step, back = 1, event.rows if made else 0
         if const and not rule.fold:
-            step, back = rule.stride, rule.top - event.above
+            low, high = rule.span(event.row, event.rows)
+            inside = event.above + event.below < high - low
+            # A window that lies outside as a whole is never read.
+            step, back = (rule.stride, rule.top - event.above) if inside else (0, 0)
         rows = f"{counter} * {step * size}u"
         if const and rule.sources:
             rows, back = f"{rule.low(event.row) * size}u", 0

@@ -254,9 +254,11 @@ class _Run:
             for name in self._layers[layer].reads if kind is not Kind.FINISH else ():
                 height = self._tensors[name].height
                 if name in last_read or rule.clips:
-                    above, below = max(-low, 0), max(high - height, 0)
+                    # A window may lie outside as a whole.
+                    above = min(max(-low, 0), high - low)
+                    below = min(max(high - height, 0), high - low - above)
                 if rule.clips:
-                    low, high = low + above, high - below
+                    low, high = max(low, 0), min(high, height)
                 if name in self._windows:
                     slot = self._windows[name].read(low, high, before)
                     self._check(name, slot)

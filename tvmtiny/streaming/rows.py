@@ -266,14 +266,12 @@ def row_node(node: Node, rows: int, above: int = 0, below: int = 0, variant: int
         The number of rows, at most that of the output.
     above, below
         Rows outside of the input that are not in memory, from the window's first or last row on;
-        more than the window has if none of its rows is inside. Other rows outside of the input are
-        stored in the window like rows inside.
+        at most those of the window. Other rows outside of the input are stored in the window like
+        rows inside.
     """
     rule = row_rule(node)
     assert rule is not None and not rule.fold
     low, high = rule.span(variant, rows)
-    above = min(above, high - low)
-    below = min(below, high - low - above)
     options = {**node.options, "whole_height": node.output.shape[1]}
     if node.operator in (*_CONVOLUTIONS, *_POOLS):
         geometry = _geometry(node)

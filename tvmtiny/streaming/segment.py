@@ -159,7 +159,7 @@ class Event:
         The slot of the first row of the output; None as in `reads`, and for sums.
     above, below
         Number of rows of the window that are outside of an input that is stored as a whole or whose
-        windows are clipped.
+        windows are clipped; together at most those of the window.
     variant
         The variant of the rows; see `RowRule.variant`.
     """
