@@ -31,7 +31,7 @@ def package_file(package: str, path: str) -> Path:
             return file
     raise ModuleNotFoundError(
         f"{path} of the package {package} is missing: run scripts/setup.sh dev, or pip install "
-        f"--no-deps with the release that docs/examples.md names",
+        "--no-deps with the release that docs/examples.md names",
         name=package,
     )
 
