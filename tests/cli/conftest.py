@@ -47,10 +47,27 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
+#: Models by file and options of loading: what depends on their layers is computed once as well.
+_loaded: dict[object, Any] = {}
+
+
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run ``tvmtiny`` in this process."""
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run ``tvmtiny`` in this process; equal files are loaded once for all tests."""
     from tvmtiny.cli.main import main
+    from tvmtiny.importers import registry
+
+    load = registry.load_tflite
+
+    def load_once(source: Any, **options: Any) -> Any:
+        if isinstance(source, bytes) or not Path(source).is_file():
+            return load(source, **options)
+        key = str(source), Path(source).read_bytes(), *sorted(options.items())
+        if key not in _loaded:
+            _loaded[key] = load(source, **options)
+        return _loaded[key]
+
+    monkeypatch.setattr(registry, "load_tflite", load_once)
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
