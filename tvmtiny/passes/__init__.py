@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Oracle
@@ -55,7 +56,21 @@ def optimize(graph: Graph, oracle: Oracle, options: Options | None = None) -> Op
     options
         The passes to run; all of them by default.
     """
-    options = options or Options()
+    known = _optimized.setdefault(graph, {})
+    key = oracle, options or Options()
+    found = known.get(key) or _optimize(graph, *key)
+    if found.graph is not graph:
+        # A result that holds the graph itself would keep it alive for ever.
+        known[key] = found
+    return found
+
+
+#: Equal arguments give the same nodes, so that what depends on a node is computed once for all
+#: targets and goals.
+_optimized: WeakKeyDictionary[Graph, dict[tuple[Oracle, Options], Optimized]] = WeakKeyDictionary()
+
+
+def _optimize(graph: Graph, oracle: Oracle, options: Options) -> Optimized:
     graph = fold_pad(graph)
     if not options.dead_channels:
         return Optimized(graph)

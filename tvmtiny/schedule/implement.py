@@ -18,6 +18,7 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     is_candidate,
 )
+from tvmtiny.schedule.per_node import per_node
 from tvmtiny.targets import Cpu
 
 
@@ -48,14 +49,21 @@ def implement(
         proven exact for the node's weights.
     """
     if decisions is None:
-        tried = (implement_by(f, node, cpu, oracle, goal) for f in families_for(node, cpu))
-        return next((found for found in tried if found is not None), None)
+        return _by_default(node, cpu, oracle, goal, families_for(node, cpu))
     chosen = family_of(decisions)
     if chosen is None or chosen not in families_for(node, cpu):
         return None
     if not is_candidate(chosen.sketches(node, cpu, oracle), decisions):
         return None
     return implement_by(chosen, node, cpu, oracle, goal, decisions)
+
+
+@per_node
+def _by_default(
+    node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, registered: tuple[KernelFamily, ...]
+) -> Implementation | None:
+    tried = (implement_by(family, node, cpu, oracle, goal) for family in registered)
+    return next((found for found in tried if found is not None), None)
 
 
 def implement_by(
