@@ -77,6 +77,19 @@ TVMTINY_INLINE uint32_t tvmtiny_sxtb16_odd(uint32_t word)
 #endif
 }
 
+/* Adds the sign-extended bytes 0 and 2 to two lanes. */
+TVMTINY_INLINE uint32_t tvmtiny_sxtab16(uint32_t lanes, uint32_t word)
+{
+#if TVMTINY_DSP
+  uint32_t sum;
+  __asm__("sxtab16 %0, %1, %2" : "=r"(sum) : "r"(lanes), "r"(word));
+  return sum;
+#else
+  const uint32_t bytes = tvmtiny_sxtb16(word);
+  return ((lanes + bytes) & 0xffffu) | ((lanes & 0xffff0000u) + (bytes & 0xffff0000u));
+#endif
+}
+
 TVMTINY_INLINE uint32_t tvmtiny_ssub16(uint32_t a, uint32_t b)
 {
 #if TVMTINY_DSP

@@ -28,19 +28,7 @@ TVMTINY_INLINE int32_t tvmtiny_smlawt(int32_t factor, uint32_t lanes, int32_t ac
 #endif
 }
 
-/* Adds the sign-extended bytes 0 and 2, or 1 and 3, to two lanes. */
-TVMTINY_INLINE uint32_t tvmtiny_sxtab16(uint32_t lanes, uint32_t word)
-{
-#if TVMTINY_DSP
-  uint32_t sum;
-  __asm__("sxtab16 %0, %1, %2" : "=r"(sum) : "r"(lanes), "r"(word));
-  return sum;
-#else
-  const uint32_t bytes = tvmtiny_sxtb16(word);
-  return ((lanes + bytes) & 0xffffu) | ((lanes & 0xffff0000u) + (bytes & 0xffff0000u));
-#endif
-}
-
+/* Adds the sign-extended bytes 1 and 3 to two lanes. */
 TVMTINY_INLINE uint32_t tvmtiny_sxtab16_odd(uint32_t lanes, uint32_t word)
 {
 #if TVMTINY_DSP
