@@ -139,11 +139,17 @@ class _Slicer:
         if not loops or any(isinstance(s, tirx.Bind) and reads_memory(s.value) for s in statements):
             return None
         sizes = [_size(loop) for loop in loops]
+        lengths = [self._length(s) for s in main]
         parts = []
         for statement in statements:
             same = [i for i, loop in enumerate(loops) if statement.same_as(loop)]
+            length = sum(n for s, n in zip(main, lengths, strict=True) if statement.same_as(s))
             if isinstance(statement, NO_WORK):
                 parts.append(_Part(statement, np.zeros(0)))
+            elif length and all(lengths):
+                share = weight * length / sum(lengths)
+                one = _Part(statement, np.array([share]))
+                parts.append(self._loop(statement, share) if same else one)
             elif same:
                 parts.append(self._loop(statement, weight * sizes[same[0]] / sum(sizes)))
             elif any(statement.same_as(m) for m in main):
@@ -170,13 +176,23 @@ class _Slicer:
         for position, each in known.count.items():
             count = arguments[position]
             return -(-int(count) // each) if isinstance(count, tirx.IntImm) else 0
+        for each in known.until.values():
+            return self._length(statement) // each
+        return 0
+
+    def _length(self, statement: tirx.Stmt) -> int:
+        """Return the elements that a divisible call advances to its end; 0 if they are unknown."""
+        known = self._division(statement)
+        if known is None:
+            return 0
+        arguments = list(statement.value.args)[1:]
         for position, each in known.until.items():
             end = _index(arguments[position])
             for start, more in known.advance.items():
                 begin = _index(arguments[start])
                 same = more == each and _same_buffer(arguments[start], arguments[position])
                 if same and begin is not None and end is not None:
-                    return (end - begin) // each
+                    return end - begin
         return 0
 
     def _division(self, statement: tirx.Stmt) -> Divisible | None:
