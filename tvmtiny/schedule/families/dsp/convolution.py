@@ -24,7 +24,13 @@ from tvmtiny.schedule.families.dsp.default_tile import (
     unroll_limits,
     usable,
 )
-from tvmtiny.schedule.families.dsp.dense import dense_cycles, dense_sketches, implement_dense
+from tvmtiny.schedule.families.dsp.dense import (
+    dense_instead,
+    dense_sketches,
+    dense_ways,
+    implement_dense,
+    smaller_dense,
+)
 from tvmtiny.schedule.families.dsp.fastest import (
     MOST_PAIRS,
     Way,
@@ -142,11 +148,15 @@ def _implement(
         return None if scaling is None else implement_winograd(node, layer, scaling, chosen)
     if chosen["sketch"] == "dense":
         scaling = _scale(node, oracle, "p8")
-        return None if scaling is None else implement_dense(node, layer, scaling)
+        return None if scaling is None else implement_dense(node, layer, scaling, chosen)
     if decisions is None and chosen["weights"] == "w8":
         narrow = _implement_narrow(node, layer, oracle, goal)
         if narrow is not None:
             return narrow
+        for better in dense_instead(layer, tile_of(chosen), chosen, goal):
+            found = _implement(node, layer, oracle, goal, better.decisions)
+            if found is not None:
+                return found
     if chosen["sketch"] in _SUMS:
         return _implement_sums(node, layer, oracle, chosen)
     if chosen["weights"] == "w4" and not fits_nibbles(layer):
@@ -216,8 +226,14 @@ def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | N
         return None
     tile = tile_of(dense)
     instructions = tile_instructions(layer, tile, str(dense["weights"]))
-    fewer = way.instructions < _WORTH * instructions
-    return way.decisions if fewer and way.cycles < patches_cycles(layer, tile, dense) else None
+    others = [Way(patches_cycles(layer, tile, dense), instructions, dense)]
+    if packing.storable(layer.weights, "p8"):
+        others += dense_ways(layer, Goal.BALANCED)[:1]
+    fewer = all(
+        way.instructions < _WORTH * other.instructions and way.cycles < other.cycles
+        for other in others
+    )
+    return way.decisions if fewer else None
 
 
 def _implement_narrow(
@@ -300,9 +316,7 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     transformed = winograd_cycles(node)
     if transformed is not None:
         ways.append(Way(transformed, 0, {"sketch": "winograd"}))
-    eight = dense_cycles(layer)
-    if eight is not None:
-        ways.append(Way(eight, 0, {"sketch": "dense"}))
+    ways += dense_ways(layer, Goal.SPEED)
     return [way.decisions for way in sorted(ways, key=lambda way: way.cycles)]
 
 
@@ -316,8 +330,13 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
                 unroll = UNROLL_LIMITS[0]
                 yield {"sketch": "patches", "tile": tile.shape, "weights": "w16", "unroll": unroll}
         return
-    if decisions["sketch"] in ("dense", "sparse"):
-        for other in packing.SPARSE_TILES.values() if decisions["sketch"] == "sparse" else ():
+    if decisions["sketch"] == "dense":
+        layer = plain_layer(node)
+        if layer is not None and not str(decisions["tile"]).endswith("direct"):
+            yield from smaller_dense(layer)
+        return
+    if decisions["sketch"] == "sparse":
+        for other in packing.SPARSE_TILES.values():
             if other.pixels < sparse_tile(decisions).pixels:
                 yield {**decisions, "tile": other.shape}
         if node.output.shape[-1] >= 4:
