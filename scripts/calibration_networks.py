@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from random_networks import random_network
 from small_networks import Network, Value
@@ -48,6 +50,18 @@ def dense_network(seed: int) -> bytes:
     x = network.input(1, int(choose.integers(4, 400)))
     for _ in range(4):
         x = network.dense(x, int(choose.choice([4, 7, 8, 10, 12, 30, 32, 64, 96, 128])))
+    return network.build(x)
+
+
+def pixel_network(seed: int) -> bytes:
+    """Generate a chain of convolutions of one pixel; every second one is linear."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    x = network.input(1, 1, 1, int(choose.integers(4, 200)))
+    for layer in range(4):
+        filters = int(choose.choice([4, 7, 8, 10, 12, 14, 30, 32, 64]))
+        relu: dict[str, Any] = {"activation": "RELU", "zero_point": -128} if layer % 2 else {}
+        x = network.conv(x, filters, **relu)
     return network.build(x)
 
 
@@ -278,6 +292,7 @@ KINDS = {
     "random": random_network,
     "larger": larger_network,
     "dense": dense_network,
+    "pixel": pixel_network,
     "sparse": sparse_network,
     "elements": elements_network,
     "products": products_network,

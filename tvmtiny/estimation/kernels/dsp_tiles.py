@@ -32,6 +32,38 @@ def _tile(site: Site) -> Iterator[Part]:
     yield Part(site.name, f"{shape} {rounding}", events, fixed=True)
 
 
+@counts_of("TVMTINY_DENSE_*")
+def _dense(site: Site) -> Iterator[Part]:
+    made = site.made
+    first, unroll, loops = made.numbers(0, 1, 2)
+    shape, rounding = made.macro.removeprefix("TVMTINY_DENSE_"), made.arguments[-1]
+    groups = first + 2 * unroll * loops
+    tiles = _words(site) / (int(shape[2]) * (1 + CONSTANTS[rounding] + groups))
+    events = {
+        "call": site.call.times,
+        "tiles": tiles,
+        "single groups": tiles * first,
+        "pairs of groups": tiles * unroll * loops,
+        "turns": tiles * loops * (loops > 1),
+    }
+    if shape == "1X6_P8":
+        # Its pointers advance in iterations only.
+        events["loops"] = tiles * (loops > 1)
+    yield Part(site.name, f"dense {shape} {rounding}", events, fixed=True)
+
+
+@counts_of("tvmtiny_dense_expand", "tvmtiny_dense_total")
+def _dense_total(site: Site) -> Iterator[Part]:
+    count = site.argument(2 if site.name.endswith("expand") else 1)
+    events = {
+        "call": site.call.times,
+        "sixteens": site.total(count // 16),
+        "words": site.total(count % 16 // 4),
+        "rest": site.total(count % 4 > 0),
+    }
+    yield Part(site.name, site.name.removeprefix("tvmtiny_"), events, fixed=True)
+
+
 @counts_of("TVMTINY_SPARSE_*")
 def _sparse(site: Site) -> Iterator[Part]:
     made = site.made
