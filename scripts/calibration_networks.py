@@ -74,6 +74,17 @@ def sparse_network(seed: int) -> bytes:
     return zeroed(larger_network(seed), lambda weights, rng: zero_blocks(weights // smaller, rng))
 
 
+def blocks_network(seed: int) -> bytes:
+    """Generate a chain of dense layers in which most blocks of weights are zero."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    x = network.input(1, 4 * int(choose.integers(8, 120)))
+    for _ in range(3):
+        x = network.dense(x, int(choose.choice([16, 24, 32, 48, 64, 96, 128])))
+    share = float(choose.uniform(0.7, 0.9))
+    return zeroed(network.build(x), lambda weights, rng: zero_blocks(weights, rng, share))
+
+
 def elements_network(seed: int) -> bytes:
     """Generate parallel layers without products, each of another size."""
     choose = np.random.default_rng(seed)
@@ -294,6 +305,7 @@ KINDS = {
     "dense": dense_network,
     "pixel": pixel_network,
     "sparse": sparse_network,
+    "blocks": blocks_network,
     "elements": elements_network,
     "products": products_network,
     "images": images_network,

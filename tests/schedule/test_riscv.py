@@ -96,6 +96,7 @@ _RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
 DECIDED: dict[str, Case] = {
     "pixels": Conv((3, 4), 21, 7, kernel=(1, 1), weight_range=(-25, 25), **_RELU),
     "single": Conv((1, 1), 75, 13, kernel=(1, 1), weight_range=(-9, 9), **_RELU),
+    "single_sparse": Conv((1, 1), 40, 6, kernel=(1, 1), zeros=0.8),
     "patches": Conv((4, 5), 5, 4, dilation=(2, 1), weight_range=(-25, 25)),
     "sparse": Conv((4, 5), 8, 4, zeros=0.7, weight_range=(-25, 25)),
     "sparse_far": Conv((2, 2), 1600, 2, (1, 1), zeros=0.998),
@@ -121,6 +122,7 @@ def test_every_decision_is_exact(
     assert {("riscv_bytes", "tile", tile) for tile in (4, 8, 12)} <= values
     assert {("riscv_pairs", "pixels", pixels) for pixels in (2, 4)} <= values
     assert {("riscv_sparse", "pixels", pixels) for pixels in (2, 4)} <= values
+    assert ("riscv_sparse_single", "sketch", "riscv_sparse_single") in values
     assert {("riscv_sparse", "chunk", chunk) for chunk in (1, 2, 4)} <= values
     assert {("riscv_3x3", "unroll", unroll) for unroll in (1, 2, 3, 4, 6)} <= values
     assert ("riscv_filter", "sketch", "riscv_filter") in values

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
-from zeroed_weights import zero_anywhere, zeroed
+from zeroed_weights import Zeroed, zero_anywhere, zero_unevenly, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
+from tests.ops.test_fully_connected import Dense
+from tests.ops.three_ways import Case, SideBySide
 from tests.tools import MLPERF_TINY, board_on_qemu
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
@@ -21,6 +25,57 @@ from tvmtiny.targets import resolve
 SKETCHES = {"cortex-m0": "sparse_pairs", "cortex-m3": "sparse_pairs", "rv32imc": "riscv_sparse"}
 
 _SPARSE = Conv((9, 10), 64, 32, (1, 1), zeros=0.75)
+
+#: Layers of one pixel, on which the families share a kernel.
+_DENSE = Zeroed(Dense((1, 128), 128, 16, output_scale=2.0))
+PIXELS: dict[str, Case] = {
+    "dense": _DENSE,
+    "by_sign": Zeroed(Dense((1, 64), 64, 6, output_scale=0.3, per_channel=True)),
+    "uneven": Zeroed(Dense((1, 120), 120, 22, output_scale=0.3), zero_unevenly),
+    "far": Zeroed(Dense((1, 1600), 1600, 4, output_scale=2.0), zero_unevenly),
+    "pointwise": Conv((1, 1), 44, 10, (1, 1), zeros=0.8, activation="RELU6"),
+    "lowest": Conv((1, 1), 72, 4, (1, 1), zeros=0.8, weight_range=(-128, -127)),
+    "all_zero": Conv((1, 1), 24, 4, (1, 1), zeros=1.0),
+}
+
+#: The family that computes them on a board.
+FAMILIES = {"mps2-an385": "thumb", "microbit": "thumb", "riscv-virt": "riscv"}
+
+
+@cache
+def _pixels() -> SideBySide:
+    return SideBySide("blocks", PIXELS, 0.0)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m3", "rv32imc"])
+def test_pixels_on_host(cpu: str, tmp_path: Path) -> None:
+    _pixels().check_host(cpu, tmp_path)
+
+
+@pytest.mark.parametrize("board", [board_on_qemu(board) for board in FAMILIES])
+def test_pixels_on_a_board(board: str) -> None:
+    _pixels().check_board(board)
+    schedules = [layer.schedule for layer in _pixels().compile(board).layers]
+    wanted = f"{FAMILIES[board]}, blocks of a pixel"
+    assert [schedule for schedule in schedules if not schedule.startswith(wanted)] == []
+    assert {"", ", rounding by sign"} <= {schedule.removeprefix(wanted) for schedule in schedules}
+
+
+@pytest.mark.parametrize("cpu", SKETCHES)
+def test_blocks_of_one_pixel(cpu: str) -> None:
+    dense, sparse = _implemented(_DENSE.case.model(), cpu), _implemented(_DENSE.model(), cpu)
+    assert str(sparse.decisions["sketch"]).endswith("sparse_single")
+    assert sparse.instructions < 0.7 * dense.instructions
+    assert sparse.constants_bytes < 0.4 * dense.constants_bytes
+    scattered = _implemented(zeroed(_DENSE.case.model(), zero_anywhere), cpu)
+    assert scattered.decisions["sketch"] == dense.decisions["sketch"]
+    assert scattered.constants_bytes == dense.constants_bytes
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m3"])
+def test_costs_of_one_pixel_are_known(cpu: str) -> None:
+    (layer,) = tvmtiny.cost(tvmtiny.load(_DENSE.model(), name="sparse"), cpu).layers
+    assert not layer.rough
 
 
 def _implemented(model: bytes, cpu: str, goal: Goal = Goal.BALANCED) -> Implementation:

@@ -6,10 +6,13 @@ block before, as a byte; the last step is the only negative one, which ends the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import CHUNKS
+from tvmtiny.schedule.requantize import Scaling
 
 #: Inputs of a block, and the chunks that divide it.
 BLOCK = 4
@@ -74,3 +77,42 @@ def visits(kept: np.ndarray, behind: int) -> tuple[np.ndarray, np.ndarray]:
         steps.append(block - at)
         at = block + behind
     return np.array([*order, blocks[-2]]), np.array([*steps, blocks[-2] - at])
+
+
+def pack_blocks(weights: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return the stream of blocks of two channels: int32, flat; see ``tvmtiny_blocks.h``.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, whole blocks of two channels.
+    scaling
+        Output constants of all channels.
+    """
+    streams = []
+    for pair, blocks in enumerate(weights.reshape(-1, 2, weights.shape[1] // BLOCK, BLOCK)):
+        order, steps = visits((blocks != 0).any(axis=(0, 2)), 0)
+        by_input = blocks[:, order].transpose(1, 2, 0).reshape(len(order), -1)
+        row = np.concatenate([steps[:, None], by_input], axis=1).astype(np.int8).reshape(1, -1)
+        padded = np.pad(row, ((0, 0), (0, -row.size % 4)))
+        words = np.ascontiguousarray(padded).view("<i4")
+        streams.append(join_constants(words, scaling, range(2 * pair, 2 * (pair + 1))))
+    return np.concatenate(streams)
+
+
+def join_constants(
+    words: np.ndarray, scaling: Scaling, channels: Sequence[int], extra: np.ndarray | int = 0
+) -> np.ndarray:
+    """Append number and constants of each channel to the words of weights of each tile.
+
+    Parameters
+    ----------
+    extra
+        Addend of the initial accumulators, modulo 2^32.
+    """
+    numbers = np.array(channels)
+    initial = scaling.initial[numbers].astype(np.int64) + extra
+    others = (scaling.multiplier, scaling.offset, scaling.step)
+    columns = [numbers, initial, *(values[numbers] for values in others if values is not None)]
+    last = np.stack(columns, axis=1).astype(np.uint32).view(np.int32).reshape(len(words), -1)
+    return np.concatenate([words, last], axis=1).astype(np.int32).ravel()

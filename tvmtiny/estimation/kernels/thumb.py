@@ -66,6 +66,14 @@ def _sparse(site: Site) -> Iterator[Part]:
         yield _finish(rounding, channels, channels * pixels)
 
 
+@counts_of("TVMTINY_BLOCKS")
+def _blocks(site: Site) -> Iterator[Part]:
+    channels, blocks = (site.call.times * count for count in site.made.numbers(1, 2))
+    events = {"call": site.call.times, "channels": channels, "blocks": blocks}
+    # Rounding by sign, a few instructions of an output, is not told apart.
+    yield Part(site.name, "blocks", events)
+
+
 def _finish(rounding: str, calls: float, outputs: float) -> Part:
     """Count the function that turns sums into outputs on Armv6-M."""
     events = {"call": calls, "outputs": outputs}

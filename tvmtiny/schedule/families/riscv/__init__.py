@@ -34,6 +34,7 @@ class RiscV(Int8Family):
             "riscv_filter",
             "riscv_pairs",
             "riscv_sparse",
+            "riscv_sparse_single",
             "riscv_words",
         }
     )

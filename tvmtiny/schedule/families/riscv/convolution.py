@@ -8,15 +8,11 @@ from math import prod
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
+from tvmtiny.schedule.families.riscv import sparse
 from tvmtiny.schedule.families.riscv.bytes import estimate_bytes, implement_bytes
 from tvmtiny.schedule.families.riscv.packing import BYTES_TILES
 from tvmtiny.schedule.families.riscv.pairs import TILES, estimate_pairs, implement_pairs
-from tvmtiny.schedule.families.riscv.sparse import (
-    SPARSE,
-    estimate_sparse,
-    implement_sparse,
-    is_sparse,
-)
+from tvmtiny.schedule.families.riscv.sparse import SPARSE, SPARSE_SINGLE
 from tvmtiny.schedule.families.riscv.words import estimate_words, implement_words
 from tvmtiny.schedule.implementation import (
     Decision,
@@ -66,6 +62,8 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
     """Yield decisions with fewer packed pixels, or with none if a patch is a pixel."""
     if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(TILES):
         yield {**decisions, "pixels": min(TILES)}
+    if decisions["sketch"] == SPARSE and _skips_pixels(node):
+        yield {"sketch": SPARSE_SINGLE}
     if decisions["sketch"] != PAIRS:
         return
     if int(decisions["pixels"]) > min(TILES):
@@ -86,14 +84,22 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         chunk = Decision("chunk", LONGEST)
         sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), chunk, *code)))
         layer = plain_layer(node)
-        if layer is not None and is_sparse(layer):
+        if layer is not None and sparse.PAIRS.applies(layer):
             chunk = Decision("chunk", BLOCK_CHUNKS)
             sketches.append(Sketch(SPARSE, (Decision("pixels", pixels), chunk)))
     if reads_pixels(node):
         chunk = Decision("chunk", _SINGLE_LONGEST)
         sketches.append(Sketch(WORDS, (chunk, *code)))
         sketches.append(Sketch(BYTES, (Decision("tile", BYTES_TILES), chunk, *code)))
+        if _skips_pixels(node):
+            sketches.append(Sketch(SPARSE_SINGLE))
     return tuple(sketches)
+
+
+def _skips_pixels(node: Node) -> bool:
+    """Return whether blocks of zeros of a layer that reads pixels can be skipped."""
+    layer = plain_layer(node)
+    return layer is not None and sparse.SINGLE.applies(layer)
 
 
 def _steps(pixels: int, channels: int) -> tuple[int, ...]:
@@ -120,12 +126,15 @@ def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
         for kernel, codes, unroll in product(kernels, CODES, useful_unrolls(layer.depth))
     ]
     costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
-    if pixels and is_sparse(layer):
-        sparse: dict[str, int | str] = {"sketch": SPARSE, "pixels": step}
-        sparse["chunk"] = max(BLOCK_CHUNKS)
-        cost = estimate_sparse(layer, sparse)
+    skipping: list[dict[str, int | str]] = []
+    if pixels and sparse.PAIRS.applies(layer):
+        skipping = [{"sketch": SPARSE, "pixels": step, "chunk": max(BLOCK_CHUNKS)}]
+    elif not pixels and sparse.SINGLE.applies(layer):
+        skipping = [{"sketch": SPARSE_SINGLE}]
+    for chosen in skipping:
+        cost = _KERNELS[str(chosen["sketch"])][0](layer, chosen)
         if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
-            candidates, costs = [*candidates, sparse], [*costs, cost]
+            candidates, costs = [*candidates, chosen], [*costs, cost]
     return cheapest(candidates, costs, layer, goal)
 
 
@@ -133,5 +142,6 @@ _KERNELS = {
     PAIRS: (estimate_pairs, implement_pairs),
     WORDS: (estimate_words, implement_words),
     BYTES: (estimate_bytes, implement_bytes),
-    SPARSE: (estimate_sparse, implement_sparse),
+    SPARSE: (sparse.PAIRS.estimate, sparse.PAIRS.implement),
+    SPARSE_SINGLE: (sparse.SINGLE.estimate, sparse.SINGLE.implement),
 }

@@ -28,7 +28,16 @@ class Thumb(Int8Family):
     name = "thumb"
     priority = 5
     sketch_names = frozenset(
-        {"mixed", "pairs", "plane", "plane3x3", "quads", "single", "sparse_pairs"}
+        {
+            "mixed",
+            "pairs",
+            "plane",
+            "plane3x3",
+            "quads",
+            "single",
+            "sparse_pairs",
+            "sparse_single",
+        }
     )
     arena_worth = 2.0
     clamp = PORTABLE

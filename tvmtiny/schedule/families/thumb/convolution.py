@@ -8,6 +8,7 @@ from math import prod
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
+from tvmtiny.schedule.families.thumb import sparse
 from tvmtiny.schedule.families.thumb.mixed import (
     MIXED,
     MIXED_PIXELS,
@@ -18,12 +19,7 @@ from tvmtiny.schedule.families.thumb.mixed import (
 from tvmtiny.schedule.families.thumb.pairs import PIXELS, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.thumb.quads import CHUNKS, estimate_quads, implement_quads
 from tvmtiny.schedule.families.thumb.single import TILES, estimate_single, implement_single
-from tvmtiny.schedule.families.thumb.sparse import (
-    SPARSE,
-    estimate_sparse,
-    implement_sparse,
-    is_sparse,
-)
+from tvmtiny.schedule.families.thumb.sparse import SPARSE, SPARSE_SINGLE
 from tvmtiny.schedule.implementation import (
     Decision,
     Decisions,
@@ -58,6 +54,8 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
     """Yield decisions with fewer words: some inputs as bytes, fewer pixels, or single pixels."""
     if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(PIXELS):
         yield {**decisions, "pixels": min(PIXELS)}
+    if decisions["sketch"] == SPARSE and _skips_pixels(node):
+        yield {"sketch": SPARSE_SINGLE}
     if decisions["sketch"] not in ("pairs", MIXED):
         return
     same: dict[str, int | str] = {name: decisions[name] for name in ("chunk", "codes", "unroll")}
@@ -88,7 +86,7 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         )
         sketches.append(Sketch("pairs", decisions))
         layer = plain_layer(node)
-        if layer is not None and is_sparse(layer):
+        if layer is not None and sparse.PAIRS.applies(layer):
             chunks = Decision("chunk", BLOCK_CHUNKS)
             sketches.append(Sketch(SPARSE, (Decision("pixels", pixels), chunks)))
     if reads_pixels(node):
@@ -99,7 +97,15 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         codes = (Decision("chunk", CHUNKS), Decision("codes", CODES))
         sketches.append(Sketch("single", (Decision("tile", tiles), unroll)))
         sketches.append(Sketch("quads", (*codes, unroll)))
+        if _skips_pixels(node):
+            sketches.append(Sketch(SPARSE_SINGLE))
     return tuple(sketches)
+
+
+def _skips_pixels(node: Node) -> bool:
+    """Return whether blocks of zeros of a layer that reads pixels can be skipped."""
+    layer = plain_layer(node)
+    return layer is not None and sparse.SINGLE.applies(layer)
 
 
 def _quads(codes: int = 1) -> dict[str, int | str]:
@@ -141,12 +147,15 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
         return None
     candidates = [{**chosen, "unroll": u} for chosen, u in product(open_decisions, unrolls)]
     costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
-    if pixels and is_sparse(layer):
-        sparse: dict[str, int | str] = {"sketch": SPARSE, "pixels": pixels[0]}
-        sparse["chunk"] = max(BLOCK_CHUNKS)
-        cost = estimate_sparse(layer, sparse)
+    skipping: list[dict[str, int | str]] = []
+    if pixels and sparse.PAIRS.applies(layer):
+        skipping = [{"sketch": SPARSE, "pixels": pixels[0], "chunk": max(BLOCK_CHUNKS)}]
+    elif not pixels and sparse.SINGLE.applies(layer):
+        skipping = [{"sketch": SPARSE_SINGLE}]
+    for chosen in skipping:
+        cost = _KERNELS[str(chosen["sketch"])][0](layer, chosen)
         if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
-            candidates, costs = [*candidates, sparse], [*costs, cost]
+            candidates, costs = [*candidates, chosen], [*costs, cost]
     return cheapest(candidates, costs, layer, goal)
 
 
@@ -155,5 +164,6 @@ _KERNELS = {
     "quads": (estimate_quads, implement_quads),
     "single": (estimate_single, implement_single),
     MIXED: (estimate_mixed, implement_mixed),
-    SPARSE: (estimate_sparse, implement_sparse),
+    SPARSE: (sparse.PAIRS.estimate, sparse.PAIRS.implement),
+    SPARSE_SINGLE: (sparse.SINGLE.estimate, sparse.SINGLE.implement),
 }
