@@ -3,6 +3,8 @@
 Importing TVM takes most of the time of a command. The process of the tests has imported TVM: a
 server is forked from it before the first test, and forks for each program. The new process gets the
 arguments, folder, environment and standard streams of a small client, and runs the program's code.
+The process has also read a command line, compiled a model and written projects, all of which import
+further modules and read templates.
 The client passes signals on, takes the process with it when it is killed, and ends with the
 process's status. Three things differ: the process is no child of the client, nothing happens at the
 end of its interpreter, and compilers run as in other tests, see `tests.object_cache`. Tests of the
@@ -32,19 +34,37 @@ from tvmtiny.memory.exact import load_solver
 
 _TESTS = Path(__file__).parent
 
-#: Modules that most commands import; other modules are imported by the program's own process.
+#: Modules that many commands import; other modules are imported by the program's own process.
 _MODULES = (
+    "tvmtiny.__main__",
     "tvmtiny.cli.main",
     "tvmtiny.compiler",
+    "tvmtiny.design.advise",
+    "tvmtiny.estimation.model",
+    "tvmtiny.evaluating",
+    "tvmtiny.images.build",
     "tvmtiny.oracle",
+    "tvmtiny.preprocessing.attach",
+    "tvmtiny.report.bench",
+    "tvmtiny.report.cost_tables",
+    "tvmtiny.report.inspection",
     "tvmtiny.report.memory",
+    "tvmtiny.report.memory_tables",
     "tvmtiny.report.profile",
+    "tvmtiny.report.profile_tables",
+    "tvmtiny.report.summary",
     "tvmtiny.report.terminal_tables",
     "tvmtiny.running",
     "tvmtiny.rpc",
     "tvmtiny.tuning",
     "tvm.exec.rpc_tracker",
     "ai_edge_litert.interpreter",
+    "capstone",
+    "numpy.ma",
+    "numpy.random",
+    "psutil",
+    "rich._emoji_codes",
+    "unicorn",
 )
 
 #: The file in place of the programs. It needs only Python's core, and none of its modules that take
@@ -82,9 +102,11 @@ def warm_program(folder: Path) -> Iterator[Path]:
     """A folder for ``PATH``; its ``tvmtiny`` and ``python`` work as long as the context lasts."""
     for module in _MODULES:
         import_module(module)
-    # Imported only here, since a controller of workers needs no TVM.
+    # Looked up only here, since a controller of workers needs no TVM.
     oracle = sys.modules["tvmtiny.oracle"]
     load_solver()
+    sys.modules["tvmtiny.cli.main"]._group().make_context("tvmtiny", ["boards"])
+    _prepare(folder)
     address = str(folder / "server")
     programs = folder / "bin"
     programs.mkdir()
@@ -112,6 +134,21 @@ def warm_program(folder: Path) -> Iterator[Path]:
         oracle._PYTHON = installed
         os.close(end)
         os.waitpid(server, 0)
+
+
+def _prepare(folder: Path) -> None:
+    """Compile a model that few tests use, and write its projects, so that TVM is ready."""
+    import tvmtiny
+    from tvmtiny import models
+    from tvmtiny.project.registry import platform_for
+
+    model = tvmtiny.load(models.path("temperature"))
+    for name in ("mps2-an386", "microbit"):
+        artifact, board = tvmtiny.compile(model, name), tvmtiny.boards()[name]
+        for firmware in ("harness", "rpc"):
+            directory = folder / f"{name}_{firmware}"
+            directory.mkdir()
+            platform_for(board).generate(artifact, board, directory, firmware)
 
 
 def _leave_tests(*kept: int) -> None:
