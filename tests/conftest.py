@@ -17,6 +17,7 @@ import pytest
 from tests.batches import batch
 from tests.cpu_costs import CpuCosts
 from tests.object_cache import ObjectCache
+from tests.one_cpu import keep_emulators_on_one_cpu
 from tests.warm_program import warm_program
 from tvmtiny.host import toolchain
 
@@ -154,8 +155,19 @@ def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _emulators() -> Iterator[None]:
+    """Run each emulator that tests start in their own processes on one CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_emulators_on_one_cpu(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _warm(
-    request: pytest.FixtureRequest, _objects: None, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    _objects: None,
+    _emulators: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path | None]:
     """Fork the server of programs before any test starts threads, if a program is needed."""
     if all("warm_programs" not in getattr(i, "fixturenames", ()) for i in request.session.items):
