@@ -37,6 +37,8 @@ PART_ARGUMENTS = ("begin", "end")
 _SOURCE_WIDTH = 100
 #: Alignment of states in bytes: kernels access activations by words.
 _STATE_ALIGNMENT = 8
+#: Number of copies up to which a compiler may insert the function that copies.
+_MOST_INSERTED = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,8 @@ class Emitter:
         states = self._states()
         initial = [self._initial(i, s.initial) for i, s in enumerate(self._graph.states)]
         updates = [self._update(i, s) for i, s in enumerate(self._program.states)]
+        copies = sum(map(bool, (*sources, *updates)))
+        copies += 0 if self._external.external else len(inputs)
         stream = self._stream(layers)
         state_bytes = _state_bytes(states)
         constants = tuple(self._constants.values())
@@ -146,7 +150,8 @@ class Emitter:
                 (alignment_of(t.dtype) for t in (*inputs, *outputs)), default=ALIGNMENT
             ),
             "uses_arena": bool(self._plan.total),
-            "copies": any((*sources, *updates)) or bool(inputs and not self._external.external),
+            "copies": copies,
+            "one_copy": copies > _MOST_INSERTED,
             "state_bytes": state_bytes,
             "states": [
                 {**vars(state), "initial": value, "source": update}
