@@ -43,8 +43,10 @@ def window(rng: np.random.Generator, damage: float) -> np.ndarray:
     start = -rng.random() * period
     for number in range(int(count / rate / period) + 2):
         since = time - start - number * period * (1 + rng.normal(0, 0.01))
-        ringing = np.sin(2 * np.pi * RESONANCE * since) * np.exp(-np.maximum(since, 0) / DECAY)
-        x += damage * rng.uniform(0.7, 1.3) * np.where(since >= 0, ringing, 0)
+        height = damage * rng.uniform(0.7, 1.3)
+        if height > 0:
+            ringing = np.sin(2 * np.pi * RESONANCE * since) * np.exp(-np.maximum(since, 0) / DECAY)
+            x += height * np.where(since >= 0, ringing, 0)
     return np.clip(np.rint(x * 8192), -32768, 32767).astype(np.int16)
 
 
