@@ -53,12 +53,17 @@ def test_digits_needs_no_relocation(cpu: str) -> None:
     assert parse_image(image.pack(), "digits") == image
 
 
+@cache
+def big_model() -> tvmtiny.Model:
+    return tvmtiny.load(MLPERF_TINY / "kws_int8.tflite")
+
+
 @needs_mlperf_tiny
 @pytest.mark.parametrize("stream", ("none", "inside"))
 def test_a_big_model_needs_no_relocation(stream: str) -> None:
     """For inference in steps and by rows, the order of the work is a table as well."""
     needs("cortex-m0")
-    model = tvmtiny.load(MLPERF_TINY / "kws_int8.tflite")
+    model = big_model()
     artifact = tvmtiny.compile(model, "cortex-m0", stream=stream, longest_slice=250_000)
     assert parse_image(build_image(model, artifact).pack(), "kws").selftest is not None
 
