@@ -13,21 +13,15 @@ that `tests.schedule` tries in an arena, as for int16.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import chain, zip_longest
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import pytest
-from host_main import HostRun
-from host_runner import HostResult, run_all_on_host
 
 from tests.batches import batch
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tvmtiny.frontend.reader import read_graph
 
 #: Bytes of all tensors, constants included, of the cases that run in 16 KB of RAM: in one case, and
@@ -128,19 +122,8 @@ def check_host(name: str, target: str, names: Iterable[str], directory: Path) ->
     names
         All families that are compared for `target`.
     """
-    mates = tuple(mate for mate in names if batch(mate) == batch(name))
-    family_cases(name).check_host(target, directory, _results(mates, target).get(name))
-
-
-@cache
-def _results(names: Sequence[str], target: str) -> Mapping[str, list[HostResult]]:
-    """What one program gave; nothing if it failed, so that each family runs in its own."""
-    with TemporaryDirectory() as folder, suppress(Exception, pytest.fail.Exception):
-        cases = [family_cases(name) for name in names]
-        runs = [HostRun(each.compile(target), each.input_sets) for each in cases]
-        results = run_all_on_host(runs, Path(folder), separately=True)
-        return dict(zip(names, results, strict=True))
-    return {}
+    mates = [family_cases(mate) for mate in names if batch(mate) == batch(name)]
+    check_host_together(family_cases(name), mates, target, directory)
 
 
 def _size(case: Case) -> int:

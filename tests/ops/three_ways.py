@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-from host_runner import HostResult, run_on_host
+from host_main import HostRun
+from host_runner import HostResult, run_all_on_host, run_on_host
 from litert_check import first_runs
 from merge_models import merge_models
 
@@ -231,6 +233,29 @@ class SideBySide:
             for tensor, output in zip(model.graph.outputs, result.outputs, strict=True)
         }
         self.compare(model, outputs, expected)
+
+
+def check_host_together(
+    layers: SideBySide, mates: Sequence[SideBySide], target: str, directory: Path
+) -> None:
+    """Check `layers` on the host in one program with its `mates`, of which it is one.
+
+    Starting compilers takes as long as compiling a few layers.
+    """
+    results = _together(tuple(mates), target).get(layers)
+    layers.check_host(target, directory, results)
+
+
+@cache
+def _together(
+    mates: Sequence[SideBySide], target: str
+) -> Mapping[SideBySide, Sequence[HostResult]]:
+    """What one program gave; nothing if it failed, so that each one runs in its own."""
+    with TemporaryDirectory() as folder, suppress(Exception, pytest.fail.Exception):
+        runs = [HostRun(each.compile(target), each.input_sets) for each in mates]
+        results = run_all_on_host(runs, Path(folder), separately=True)
+        return dict(zip(mates, results, strict=True))
+    return {}
 
 
 @contextmanager

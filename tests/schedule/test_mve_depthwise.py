@@ -10,7 +10,7 @@ import pytest
 
 import tvmtiny
 from tests.ops.test_depthwise_conv_2d import CASES, Depthwise
-from tests.ops.three_ways import SideBySide
+from tests.ops.three_ways import SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_depthwise import _RELU, _random_cases
 from tests.tools import on_qemu
@@ -56,15 +56,18 @@ ALL = {
 }
 
 
+KINDS = ("shapes", "random", "tables")
+
+
 @cache
 def layers(kind: str) -> SideBySide:
     # Planning an arena for these few takes minutes; the others lie in arenas.
     return SideBySide(f"mve_depthwise_{kind}", ALL[kind], 0.0, external=kind == "shapes")
 
 
-@pytest.mark.parametrize("kind", ["shapes", "random", "tables"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
-    layers(kind).check_host(BOARD, tmp_path)
+    check_host_together(layers(kind), [layers(each) for each in KINDS], BOARD, tmp_path)
 
 
 @on_qemu

@@ -15,7 +15,7 @@ from pooling_cases import Pool, cases
 import tvmtiny
 from tests.ops.test_binary import TABLES as BINARY
 from tests.ops.test_binary import _layer as _binary
-from tests.ops.three_ways import SideBySide
+from tests.ops.three_ways import SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_add import PAIRS, _all_pairs, _layer
 from tests.tools import on_qemu
@@ -162,7 +162,7 @@ def layers(kind: str) -> SideBySide:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
-    layers(kind).check_host(BOARD, tmp_path)
+    check_host_together(layers(kind), [layers(each) for each in KINDS], BOARD, tmp_path)
 
 
 @on_qemu

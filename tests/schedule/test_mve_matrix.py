@@ -13,7 +13,7 @@ from tests.ops.test_conv_2d import CASES as CONVOLUTIONS
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import CASES as DENSE
 from tests.ops.test_fully_connected import Dense
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.tools import on_qemu
 from tvmtiny.schedule.families.mve.tile import channel_blocks
@@ -63,18 +63,21 @@ INT8: dict[str, Case] = {
 }
 
 
+KINDS = ("shapes", "tables")
+
+
 @cache
 def layers(kind: str) -> SideBySide:
     return SideBySide(f"mve_{kind}", {"shapes": SHAPES, "tables": INT8}[kind], 0.0)
 
 
-@pytest.mark.parametrize("kind", ["shapes", "tables"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
-    layers(kind).check_host(BOARD, tmp_path)
+    check_host_together(layers(kind), [layers(each) for each in KINDS], BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["shapes", "tables"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
 

@@ -25,7 +25,7 @@ from tests.ops.test_softmax import CASES as SOFTMAX
 from tests.ops.test_softmax import _layer as _softmax
 from tests.ops.test_svdf import Filter
 from tests.ops.test_unary import TABLES
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_svdf import CASES as FILTERS
 from tests.tools import on_qemu
@@ -122,7 +122,7 @@ def layers(kind: str) -> SideBySide:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
-    layers(kind).check_host(BOARD, tmp_path)
+    check_host_together(layers(kind), [layers(each) for each in KINDS], BOARD, tmp_path)
 
 
 @on_qemu

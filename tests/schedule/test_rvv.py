@@ -15,7 +15,7 @@ from pooling_cases import Pool, cases
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_add import PAIRS, _all_pairs, _layer
 from tests.schedule.test_dsp_depthwise import _RELU as DEPTHWISE
@@ -89,12 +89,13 @@ def layers(kind: str) -> SideBySide:
     return SideBySide(f"rvv_{kind}", made[kind], 0.0)
 
 
-KINDS = pytest.mark.parametrize("kind", ["matrix", "windows", "elements"])
+_KINDS = ("matrix", "windows", "elements")
+KINDS = pytest.mark.parametrize("kind", _KINDS)
 
 
 @KINDS
 def test_on_host(kind: str, tmp_path: Path) -> None:
-    layers(kind).check_host(BOARD, tmp_path)
+    check_host_together(layers(kind), [layers(each) for each in _KINDS], BOARD, tmp_path)
 
 
 @on_qemu_boards(BOARD)
