@@ -14,13 +14,14 @@ from tvmtiny.codegen.arrange import (
     parse_interface,
 )
 from tvmtiny.codegen.artifact import Artifact
-from tvmtiny.codegen.built import Built, build_functions, build_model, divided
+from tvmtiny.codegen.built import Built, build_model, divided
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.feed_emit import check_fed, estimated_cycles
 from tvmtiny.codegen.names import InterfaceNames, interface_names
 from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.row_kernels import RowImplementations
+from tvmtiny.codegen.single_layer import build_layer, emit_layer
 from tvmtiny.codegen.slicing import Slices, parse_longest
 from tvmtiny.codegen.stream import (
     ProgramStreamer,
@@ -35,9 +36,7 @@ from tvmtiny.errors import RamBudgetError
 from tvmtiny.errors.base import short_name
 from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.converter import node_to_relax
 from tvmtiny.frontend.make_trainable import make_trainable
-from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.subprogram import all_nodes
 from tvmtiny.schedule import (
@@ -437,22 +436,8 @@ def compile_layer(
     done = implement(node, target.cpu, model.oracle, parse_goal(goal), decisions)
     if done is None:
         return None
-    inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}
-    tensors = model.graph.tensors
-    graph = Graph(tensors, (node,), tuple(inputs.values()), node.outputs[:1], {})
     label = name or f"{model.name}_{node.symbol}_{node.output.index}"
-    layer = Model(label, b"", graph, model.oracle)
-    module = node_to_relax(node, done)
-    built = build_functions(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})
-    return emit(
-        layer,
-        passes.Optimized(graph),
-        built.module,
-        target,
-        built.arrangement,
-        built.kernels,
-        Placement(),
-    )
+    return emit_layer(build_layer(model, node, target, done, label))
 
 
 def _budget_error(artifact: Artifact, ram_budget: int, built: Built) -> RamBudgetError:

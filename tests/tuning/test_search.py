@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import tvmtiny
+from tvmtiny.compiler import compile_layer
 from tvmtiny.estimation.candidates import CandidateCosts
-from tvmtiny.schedule import Decision, Goal, Sketch, Space, decisions_key
+from tvmtiny.schedule import Decision, Goal, Sketch, Space, decisions_key, implement
 from tvmtiny.targets import resolve
 from tvmtiny.tuning.design_space import decisions_of, schedule_of, stand_in
 from tvmtiny.tuning.features import LayerFeatures
@@ -110,6 +111,29 @@ def test_candidates_are_estimated_without_building_them(digits, tasks):
         found = {estimate(task.node, d) for d in itertools.islice(task.space, 0, None, step)}
         assert len(found - {None}) > 1, task.label
     assert CandidateCosts.of(digits, resolve("rv32imc"), Goal.BALANCED) is None
+
+
+def test_a_candidate_that_was_estimated_has_its_code(digits, tasks, monkeypatch):
+    """Candidates are implemented once, and the code is that of a candidate by itself."""
+    target, task = resolve("cortex-m4"), tasks[0]
+    implemented = []
+    monkeypatch.setattr(
+        "tvmtiny.estimation.candidates.implement",
+        lambda *given: implemented.append(given[-1]) or implement(*given),
+    )
+    costs = CandidateCosts.of(digits, target, Goal.BALANCED)
+    assert costs is not None
+    found = {decisions_key(d): costs(task.node, d) for d in task.space}
+    assert len(implemented) == len(task.space) > 16
+    fastest = min(
+        (d for d in task.space if found[decisions_key(d)]), key=lambda d: costs(task.node, d)
+    )
+    code = costs.artifact(task.node, fastest)
+    assert len(implemented) == len(task.space)
+    expected = compile_layer(digits, task.node, target, fastest, name="layer")
+    assert code is not None and expected is not None
+    assert (code.files, code.parameters) == (expected.files, expected.parameters)
+    assert costs.artifact(task.node, fastest) is None
 
 
 def test_no_search_proposes_what_it_was_told(tasks):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tvmtiny.codegen.arrange import Interface
-from tvmtiny.codegen.built import build_functions
+from tvmtiny.codegen import Artifact
+from tvmtiny.codegen.single_layer import BuiltLayer, build_layer, emit_layer
 from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.estimation.table import calibrated_cores
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.converter import node_to_relax
-from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
 from tvmtiny.schedule import Decisions, Goal, decisions_key, implement
 from tvmtiny.schedule.implementation import FLASH_WEIGHT
@@ -18,8 +16,13 @@ from tvmtiny.targets import Target
 
 __all__ = ["CandidateCosts"]
 
+#: Number of candidates of a layer whose kernels are kept for their code. Constants are most of the
+#: memory, and a search measures what it expects to be fast.
+_KEPT = 16
+
 
 class _Estimate(NamedTuple):
+    key: str
     cycles: float
     flash_bytes: int
 
@@ -41,6 +44,7 @@ class CandidateCosts:
         self._model, self._target, self._goal = model, target, goal
         self._known: dict[tuple[int, str], float | None] = {}
         self._defaults: dict[int, _Estimate | None] = {}
+        self._built: dict[int, dict[str, tuple[float, BuiltLayer]]] = {}
 
     @classmethod
     def of(cls, model: Model, target: Target, goal: Goal) -> CandidateCosts | None:
@@ -56,7 +60,9 @@ class CandidateCosts:
         """
         key = node.index, decisions_key(decisions)
         if key not in self._known:
-            found, default = self._estimate(node, decisions), self._default(node)
+            default = self._default(node)
+            is_default = default is not None and default.key == key[1]
+            found = default if is_default else self._estimate(node, decisions)
             if found is not None and default is not None:
                 weight = FLASH_WEIGHT[self._goal]
                 both = found.flash_bytes and default.flash_bytes
@@ -66,6 +72,16 @@ class CandidateCosts:
             else:
                 self._known[key] = None if found is None else found.cycles
         return self._known[key]
+
+    def artifact(self, node: Node, decisions: Decisions) -> Artifact | None:
+        """Return the code of a candidate, once.
+
+        The code is that of `tvmtiny.compiler.compile_layer` with the name ``layer``. None if the
+        candidate cannot be implemented, or was estimated before many faster ones.
+        """
+        self(node, decisions)
+        found = self._built.get(node.index, {}).pop(decisions_key(decisions), None)
+        return None if found is None else emit_layer(found[1])
 
     def _default(self, node: Node) -> _Estimate | None:
         if node.index not in self._defaults:
@@ -77,14 +93,14 @@ class CandidateCosts:
         made = implement(node, cpu, oracle, self._goal, decisions)
         if made is None:
             return None
-        inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}
-        tensors = self._model.graph.tensors
-        graph = Graph(tensors, (node,), tuple(inputs.values()), node.outputs[:1], {})
-        layer = Model("candidate", b"", graph, oracle)
-        module = node_to_relax(node, made)
-        built = build_functions(layer, module, graph, cpu, Interface.ARENA, {node.index: made})
+        layer = build_layer(self._model, node, self._target, made, "layer")
+        key = decisions_key(made.decisions)
         cycles = sum(
             kernel_cycles(self._target, node, made, kernel, made.constants_bytes)
-            for kernel in built.kernels.values()
+            for kernel in layer.built.kernels.values()
         )
-        return _Estimate(cycles, made.constants_bytes)
+        kept = self._built.setdefault(node.index, {})
+        kept[key] = cycles, layer
+        if len(kept) > _KEPT:
+            del kept[max(kept, key=lambda known: kept[known][0])]
+        return _Estimate(key, cycles, made.constants_bytes)

@@ -209,7 +209,10 @@ def tune(
         provenance = _provenance(model, where, _figure(metric, unit), date)
         workshop = Workshop(model, nodes, Target(where.cpu, where), goal, regions.pop(), compiler)
         say("tuning")
-        measurer = stack.enter_context(Measurer(workshop, tasks, runners, metric, workers))
+        costs = CandidateCosts.of(model, workshop.target, goal)
+        # A replacement for the compiler generates all code.
+        known = costs.artifact if costs is not None and compiler is compile_candidate else None
+        measurer = stack.enter_context(Measurer(workshop, tasks, runners, metric, workers, known))
         tuner = Tuner(
             tasks,
             measurer,
@@ -223,7 +226,7 @@ def tune(
             earlier=earlier.records,
             progress=progress,
             hints=[record for record in shipped_records() if record.goal is goal],
-            estimate=CandidateCosts.of(model, Target(where.cpu, where), goal),
+            estimate=costs,
         )
         final = tuner.run()
         used = _used(path, where.cpu.name, metric, goal)

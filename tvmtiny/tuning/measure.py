@@ -25,6 +25,8 @@ from tvmtiny.tuning.tasks import Task, layer_inputs, reference_outputs, same_out
 if TYPE_CHECKING:
     import numpy as np
 
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.ops import Node
     from tvmtiny.schedule import Decisions
     from tvmtiny.tuning.candidate_program import Image
     from tvmtiny.tuning.worker import Workshop
@@ -86,6 +88,8 @@ class Measurer(Closing):
         ``instructions`` or ``cycles``; cycles are estimated if the runners do not count them.
     workers
         Number of processes that build candidates and estimate cycles.
+    artifact
+        Returns the code of a layer's candidate if it is known; workers generate the rest.
 
     Notes
     -----
@@ -101,8 +105,10 @@ class Measurer(Closing):
         runners: Sequence[Runner],
         metric: str,
         workers: int = 2,
+        artifact: Callable[[Node, Decisions], Artifact | None] | None = None,
     ) -> None:
         self._workshop = workshop
+        self._artifact = artifact or (lambda *_: None)
         self._tasks = tasks
         self._runners = tuple(runners)
         self._estimates = metric == CYCLES and any(r.unit is not Unit.CYCLES for r in runners)
@@ -128,7 +134,8 @@ class Measurer(Closing):
 
         The future raises `TvmtinyError` if a runner is gone and could not be recovered.
         """
-        return self._threads.submit(self._measure, task, decisions)
+        artifact = self._artifact(task.node, decisions)
+        return self._threads.submit(self._measure, task, decisions, artifact)
 
     def close(self) -> None:
         """Stop, abandoning measurements in progress."""
@@ -139,12 +146,12 @@ class Measurer(Closing):
         self._threads.shutdown(wait=True)
         remove(self._directory)
 
-    def _measure(self, task: Task, decisions: Decisions) -> Trial:
+    def _measure(self, task: Task, decisions: Decisions, artifact: Artifact | None) -> Trial:
         directory = self._directory / f"candidate-{next(self._numbers)}"
         position = self._workshop.nodes.index(task.node)
         try:
             built: worker.Built = self._in_process(
-                worker.build_candidate, self._path, position, decisions, directory
+                worker.build_candidate, self._path, position, decisions, directory, artifact
             )
         except (TimeoutError, ChildProcessError) as error:
             log = f"the build did not end ({type(error).__name__})"

@@ -133,7 +133,11 @@ def open_workshop(path: Path) -> Workshop:
 
 
 def build_candidate(
-    workshop_path: Path, position: int, decisions: Decisions, directory: Path
+    workshop_path: Path,
+    position: int,
+    decisions: Decisions,
+    directory: Path,
+    artifact: Artifact | None = None,
 ) -> Built:
     """Build one candidate; failures are reported in the result.
 
@@ -145,11 +149,13 @@ def build_candidate(
         Position of the layer in the nodes of the workshop.
     directory
         Directory for the sources, which is removed afterwards.
+    artifact
+        Code of the candidate; by default it is generated.
     """
     workshop = open_workshop(workshop_path)
     node = workshop.nodes[position]
     try:
-        artifact = workshop.compiler(
+        artifact = artifact or workshop.compiler(
             workshop.model, node, workshop.target, decisions, workshop.goal
         )
     except Exception:
