@@ -11,8 +11,7 @@ from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.program import Program, Value
 from tvmtiny.codegen.requests import External, external_buffers, memory_problem
 from tvmtiny.codegen.states import assign_in_place
-from tvmtiny.errors import InputError
-from tvmtiny.errors.base import quoted
+from tvmtiny.errors.choices import parse_choice
 from tvmtiny.memory import Overlap, Plan, Problem
 from tvmtiny.memory.order import Operation, best_order
 from tvmtiny.ops import Node
@@ -36,13 +35,7 @@ def parse_interface(name: Interface | str) -> Interface:
     InputError
         If there is no interface of that name.
     """
-    try:
-        return Interface(name)
-    except ValueError:
-        known = ", ".join(interface.value for interface in Interface)
-        raise InputError(
-            f"inputs and outputs cannot lie in {quoted(name)}; known: {known}"
-        ) from None
+    return parse_choice(Interface, name, "inputs and outputs cannot lie in {}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tvmtiny.errors import InputError
-from tvmtiny.errors.base import quoted
+from tvmtiny.errors.choices import parse_choice
 
 #: Name of the request for the progress of the work, and prefix of the names of rings.
 STATE = "stream"
@@ -47,13 +46,7 @@ def parse_stream(name: StreamMode | str) -> StreamMode:
     InputError
         If there is no mode of that name.
     """
-    try:
-        return StreamMode(name)
-    except ValueError:
-        known = ", ".join(mode.value for mode in StreamMode)
-        raise InputError(
-            f"no model can be streamed in mode {quoted(name)}; known: {known}"
-        ) from None
+    return parse_choice(StreamMode, name, "no model can be streamed in mode {}")
 
 
 @dataclass(frozen=True)

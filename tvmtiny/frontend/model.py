@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tvm import IRModule
 
-from tvmtiny.errors import InputError, ModelFormatError
-from tvmtiny.errors.base import quoted
+from tvmtiny.errors import ModelFormatError
+from tvmtiny.errors.choices import parse_choice
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.legacy import NOTE, simplified
@@ -160,8 +160,4 @@ def load(
 
 
 def _oracle(name: Oracle | str) -> Oracle:
-    try:
-        return Oracle(name)
-    except ValueError:
-        known = ", ".join(oracle.value for oracle in Oracle)
-        raise InputError(f"there is no oracle {quoted(name)}; known: {known}") from None
+    return parse_choice(Oracle, name, "there is no oracle {}")

@@ -9,8 +9,7 @@ from enum import Enum
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.errors import InputError
-from tvmtiny.errors.base import quoted
+from tvmtiny.errors.choices import parse_choice
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR as HEADERS_ATTR
@@ -47,11 +46,7 @@ def parse_goal(name: Goal | str) -> Goal:
     InputError
         If there is no goal of that name.
     """
-    try:
-        return Goal(name)
-    except ValueError:
-        known = ", ".join(goal.value for goal in Goal)
-        raise InputError(f"there is no optimization goal {quoted(name)}; known: {known}") from None
+    return parse_choice(Goal, name, "there is no optimization goal {}")
 
 
 @dataclass(frozen=True)
