@@ -153,11 +153,16 @@ def test_slices() -> None:
 
 
 @on_qemu
-@pytest.mark.parametrize("depth", [128, 640])
-def test_cycles(depth: int) -> None:
+@pytest.mark.parametrize(
+    ("depth", "goal", "most"),
+    # A layer by itself needs the least RAM without a patch.
+    [(128, "speed", 1.14), (640, "speed", 1.1), (128, "balanced", 0.9)],
+)
+def test_cost(depth: int, goal: str, most: float) -> None:
     case = replace(_RELU, shape=(1, depth), depth=depth, channels=128)
     layers = SideBySide("dense", {"layer": case}, 0.0)
-    artifact = tvmtiny.compile(layers.load(), BOARD, optimize="speed")
+    artifact = tvmtiny.compile(layers.load(), BOARD, optimize=goal)
     found = profile(artifact, *layers.input_sets[0])
     (layer,) = found.layers
-    assert layer.estimated_cycles < 1.14 * layer.macs
+    took = layer.estimated_cycles if goal == "speed" else layer.instructions
+    assert took < most * layer.macs
