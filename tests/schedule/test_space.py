@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,12 @@ def _node(case: Case) -> Node:
     return optimized_nodes(tvmtiny.load(case.model(), name="case"))[0]
 
 
+@cache
+def _named(name: str) -> Node:
+    """One of `EVERY`; what is computed for the node serves all cores and goals."""
+    return _node(EVERY[name])
+
+
 @pytest.mark.parametrize("cpu", BOARDS)
 @pytest.mark.parametrize("name", ["convolutions", "others"])
 def test_every_decision_is_exact_on_the_host(
@@ -200,7 +207,7 @@ def test_every_decision_is_exact_on_a_small_board(monkeypatch: pytest.MonkeyPatc
     ("name", "cpu"), [(name, cpu) for cpu in ("cortex-m4", "cortex-m3") for name in EVERY]
 )
 def test_default_is_in_the_space(name: str, cpu: str) -> None:
-    node, target = _node(EVERY[name]), resolve(cpu).cpu
+    node, target = _named(name), resolve(cpu).cpu
     for goal in Goal:
         found = space(node, target, Oracle.LITERT, goal)
         assert found.default in found
