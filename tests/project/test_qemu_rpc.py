@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import socket
 import struct
@@ -18,7 +17,6 @@ import pytest
 from raw_link import DeviceExceptionError, RawLink, RawSession, byte_array, integer
 from tools import needs_programs, on_qemu, on_qemu_boards
 
-from tests.one_cpu import emulator_cpu
 from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import InputError
 from tvmtiny.project.faults import describe_fault
@@ -55,7 +53,6 @@ def connected(firmware: Firmware) -> Iterator[RawLink]:
             ],
             stdin=subprocess.DEVNULL,
         )
-        os.sched_setaffinity(process.pid, {emulator_cpu()})
         try:
             listener.settimeout(_TIMEOUT)
             connection, _ = listener.accept()
