@@ -43,6 +43,10 @@ SHAPES: dict[str, Case] = {
         _LINEAR, size=(15, 10), channels=1, kernel=(10, 4), stride=(2, 2), padding="SAME"
     ),
     "one_output": replace(_RELU, size=(3, 3), channels=20, filters=8, stride=(3, 3)),
+    "one_output_part_of_a_block": Zeroed(
+        replace(_DEEP, size=(4, 5), channels=22, filters=30, stride=(3, 3), padding="VALID"),
+        zero_unevenly,
+    ),
     "batch": replace(_RELU, size=(2, 4), batch=2, channels=16, filters=4),
     "strip_by_sign": replace(_LINEAR, size=(3, 6), channels=16, kernel=(3, 3)),
     "dense": Zeroed(Dense((1, 640), 640, 24, output_scale=2.0)),

@@ -14,6 +14,7 @@ from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.matrix_kernel import MatrixKernel
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.product_blocks import BLOCK
 
 #: Instructions of a gathered group with its loop.
 GATHER_INSTRUCTIONS = 8
@@ -216,9 +217,9 @@ class MatrixFunction:
         inside = min(geometry.input[1] * pixel, row_bytes - left)
         image_bytes = node.input(0).elements // self._images
         tile = self._tile
-        slack = tile.row_groups * VECTOR - tile.row_bytes
-        if self.gathers or not self._kernel.reads_vectors:
-            slack = 0
+        # Without patches, the last window is read to the end of a vector or of a block.
+        unit = VECTOR if self._kernel.reads_vectors else BLOCK
+        slack = 0 if self.gathers else -tile.row_bytes % unit
         strip = self._workspace("strip", high * row_bytes + slack)
         patches = self._workspace("patches", rows * width * tile.pitch) if self.gathers else None
 
