@@ -94,6 +94,9 @@ def solve(
     """
     operands = [np.asarray(x, np.int64) for x in operands]
     wanted = np.asarray(wanted, np.int64)
+    if not (np.any(wanted > output_range[0]) and np.any(wanted < output_range[1])):
+        # All results are one limit, so that the middle of all offsets does not fit 32 bits.
+        return None
     best = _best_slopes(operands, wanted, slopes, output_range)
     hard = _demanding(operands, wanted, best, output_range)
     for shift in _shifts(operands, wanted, best, factor_bits, largest_shift):
