@@ -39,6 +39,7 @@ from tvmtiny.estimation.facts import (
     KernelFacts,
     entry_amounts,
     facts,
+    facts_for,
     keys,
     rough_amounts,
 )
@@ -344,13 +345,15 @@ def known_network(record: dict[str, Any], target: Any) -> Measured:
         if not found["kernel"]:
             continue
         node, kernel = built.nodes[call.output.name], built.kernels[call.function]
+        made = built.choices.get(node.index)
+        layer_facts = facts_for(node, made, known[kernel.symbol])
         by = {name: np.array(took, float) for name, took in found["by"].items()}
         parts = {
             f.name: [n for n in by if n == f.name or n.startswith(f"{f.name}.")]
-            for f in known[kernel.symbol].functions
+            for f in layer_facts.functions
         }
         apart_names = {name for name, symbols in parts.items() if symbols}
-        amounts, apart = known[kernel.symbol].amounts(_other_than(apart_names))
+        amounts, apart = layer_facts.amounts(_other_than(apart_names))
         measured = [float(found[target]) for target in TARGETS]
         rest = list(measured)
         for function in apart:
@@ -360,17 +363,17 @@ def known_network(record: dict[str, Any], target: Any) -> Measured:
             rest[1] -= took[1]
         inlined += [
             (function.kind, not parts[function.name])
-            for function in known[kernel.symbol].functions
+            for function in layer_facts.functions
             if not function.fixed and function.calls > 1
         ]
         layers.append(
             Layer(
                 f"{record['kind']} {record['seed']}, layer {index}",
                 list(keys(node, kernel)),
-                known[kernel.symbol],
+                layer_facts,
                 amounts,
                 apart,
-                rough_amounts(node, built.choices.get(node.index)),
+                rough_amounts(node, made),
                 measured,
                 rest,
             )

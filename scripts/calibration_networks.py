@@ -9,6 +9,8 @@ from random_networks import random_network
 from small_networks import Network, Value
 from zeroed_weights import zero_blocks, zeroed
 
+from tests.ops.test_unidirectional_sequence_lstm import Lstm
+
 __all__ = ["KINDS", "SIDE_BY_SIDE"]
 
 
@@ -83,6 +85,21 @@ def blocks_network(seed: int) -> bytes:
         x = network.dense(x, int(choose.choice([16, 24, 32, 48, 64, 96, 128])))
     share = float(choose.uniform(0.7, 0.9))
     return zeroed(network.build(x), lambda weights, rng: zero_blocks(weights, rng, share))
+
+
+def trained_network(seed: int) -> bytes:
+    """Generate a chain of layers in which each output has weights of another magnitude.
+
+    Kernels sum more products of small weights before they split or widen the sums.
+    """
+    chain = dense_network(seed) if seed % 2 else larger_network(seed)
+
+    def weights(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        axes = (values.shape[0], *[1] * (values.ndim - 1))
+        bounded = np.clip(rng.normal(0, 0.3, values.shape), -1, 1)
+        return np.round(bounded * rng.choice([4, 15, 40, 90, 127], axes)).astype(values.dtype)
+
+    return zeroed(chain, weights)
 
 
 def elements_network(seed: int) -> bytes:
@@ -293,10 +310,36 @@ def activated_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def copies_network(seed: int) -> bytes:
+    """Generate parallel concatenations and pads of few channels."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(10):
+        size = [int(d) for d in choose.integers(1, 9, 2)]
+        x, y = (network.input(1, *size, int(choose.integers(1, 9))) for _ in range(2))
+        if choose.integers(3):
+            same = network.input(*x.shape)
+            outputs.append(network.concatenate(x, same, axis=int(choose.integers(1, 3))))
+        elif choose.integers(2):
+            outputs.append(network.concatenate(x, y, axis=3))
+        else:
+            outputs.append(network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0)))
+    return network.build(*outputs)
+
+
+def recurrent_network(seed: int) -> bytes:
+    """Generate a layer of LSTM cells."""
+    choose = np.random.default_rng(seed)
+    inputs, cells, steps = (int(n) for n in np.exp(choose.uniform(np.log(2), np.log(40), 3)))
+    dtype = str(choose.choice(["int8", "int8", "int16"]))
+    return Lstm(inputs, cells, steps, dtype=dtype, seed=seed).model()
+
+
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated"),
+    *("pools", "activated", "copies"),
 )
 
 KINDS = {
@@ -306,6 +349,7 @@ KINDS = {
     "pixel": pixel_network,
     "sparse": sparse_network,
     "blocks": blocks_network,
+    "trained": trained_network,
     "elements": elements_network,
     "products": products_network,
     "images": images_network,
@@ -315,4 +359,6 @@ KINDS = {
     "tiny": tiny_network,
     "pools": pools_network,
     "activated": activated_network,
+    "recurrent": recurrent_network,
+    "copies": copies_network,
 }

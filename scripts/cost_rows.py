@@ -27,7 +27,7 @@ from calibrate_cost import TABLES, forget, network
 
 from tvmtiny.codegen.requests import in_place
 from tvmtiny.compiler import arranged
-from tvmtiny.estimation.facts import KernelFacts, entry_amounts, keys, rough_amounts
+from tvmtiny.estimation.facts import KernelFacts, entry_amounts, facts_for, keys, rough_amounts
 from tvmtiny.estimation.model import facts_of
 from tvmtiny.estimation.table import Table, read_table, table
 from tvmtiny.targets import resolve
@@ -55,8 +55,10 @@ class Network:
         self.layers: list[Layer] = []
         for call in busy:
             node, kernel = built.nodes[call.output.name], built.kernels[call.function]
-            rough = rough_amounts(node, built.choices.get(node.index))
-            self.layers.append((list(keys(node, kernel)), known[kernel.symbol], rough))
+            made = built.choices.get(node.index)
+            layer_facts = facts_for(node, made, known[kernel.symbol])
+            rough = rough_amounts(node, made)
+            self.layers.append((list(keys(node, kernel)), layer_facts, rough))
 
     def rows(self) -> set[tuple[str, str]]:
         """Return the rows that an estimate may use."""

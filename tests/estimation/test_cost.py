@@ -242,12 +242,14 @@ def test_sums_that_replace_a_product_are_those_of_gcc(factor: int, sums: int) ->
 
 def test_a_function_with_one_caller_has_costs_for_its_constants() -> None:
     x = nest.buffer("x", 64, "int8")
-    pack = "TVMTINY_DEPTHWISE_PACK(g, 2, 3, 2, 8, 0, 2, 1, (1))"
+    pack = "TVMTINY_DEPTHWISE_PACK({}, 2, 3, 2, 8, 0, 2, 1, (1))"
 
     def kernel(symbol: str) -> Kernel:
-        call = nest.call("g", nest.address(x), 0, nest.address(x), 2)
+        name = symbol[0]
+        call = nest.call(name, nest.address(x), 0, nest.address(x), 2)
         function = tirx.PrimFunc([x], call)
-        return Kernel(symbol, "", "", (), "", (), (pack,), lowered=function)
+        preamble = (pack.format(name),)
+        return Kernel(symbol, "", "", (), "", (), preamble, lowered=function)
 
     def kinds(*symbols: str) -> set[str]:
         found = facts(map(kernel, symbols), unaligned=True)
@@ -255,6 +257,8 @@ def test_a_function_with_one_caller_has_costs_for_its_constants() -> None:
 
     assert kinds("a") == {"depthwise edge alone"}
     assert kinds("a", "b") == {"depthwise edge"}
+    # Two layers that call the same packing function.
+    assert kinds("a1", "a2") == {"depthwise edge alone"}
 
 
 def test_a_function_that_is_called_once_is_inlined() -> None:

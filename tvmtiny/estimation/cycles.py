@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.estimation.facts import facts, keys, rough_amounts
+from tvmtiny.estimation.facts import facts, facts_for, keys, rough_amounts
 from tvmtiny.estimation.table import calibrated_cores, table
 from tvmtiny.ops import Node, find_operator
 from tvmtiny.schedule import Implementation
@@ -58,7 +58,8 @@ def kernel_cycles(
         elements = max([node.output.elements, *reads])
         return _PER_PRODUCT * macs + _PER_ELEMENT * elements
     measured = table(cpu)
-    known = facts([kernel], unaligned=measured.unaligned)[kernel.symbol]
+    found = facts([kernel], unaligned=measured.unaligned)[kernel.symbol]
+    known = facts_for(node, made, found)
     figures = measured.layer(keys(node, kernel), known)
     if figures is None:
         figures = measured.roughly(rough_amounts(node, made))

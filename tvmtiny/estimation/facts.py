@@ -13,7 +13,19 @@ from tvmtiny.estimation.walk import walk
 from tvmtiny.ops import Node, find_operator
 from tvmtiny.schedule import Implementation
 
-__all__ = ["Function", "KernelFacts", "entry_amounts", "facts", "keys", "rough_amounts"]
+__all__ = [
+    "Function",
+    "KernelFacts",
+    "entry_amounts",
+    "facts",
+    "facts_for",
+    "keys",
+    "rough_amounts",
+]
+
+#: Schedule of layers that one function of the runtime computes. Such functions have nothing in
+#: common, so that they are no family.
+_RUNTIME = "function of the runtime"
 
 #: Parts of a schedule's description that state sizes.
 _SIZES = re.compile(
@@ -120,7 +132,9 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
         for kernel in kernels
         if kernel.lowered is not None
     }
+    # A micro-kernel that another one calls has one caller, however often that one is called.
     calls: Counter[str] = Counter()
+    nested: set[tuple[str, str]] = set()
     made = {}
     found_parts = {}
     for symbol, (found, kernel) in walks.items():
@@ -130,7 +144,11 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
         for call in found.calls:
             for part in parts(call, known, unaligned):
                 shown[part.function] = part
-                calls[part.function] += 1
+                if part.function == call.function:
+                    calls[part.function] += 1
+                elif (part.function, call.function) not in nested:
+                    nested.add((part.function, call.function))
+                    calls[part.function] += 1
                 for event, count in part.events.items():
                     events[part.function][event] += count
         found_parts[symbol] = (shown, events)
@@ -151,6 +169,15 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
     return made
 
 
+def facts_for(node: Node, made: Implementation | None, found: KernelFacts) -> KernelFacts:
+    """Return facts that state the work of a layer in place of functions without counted loops."""
+    counted = tuple(function for function in found.functions if not function.guessed)
+    if len(counted) == len(found.functions):
+        return found
+    amounts = {f"layer {name}": count for name, count in rough_amounts(node, made).items()}
+    return KernelFacts({**found.counts, **amounts}, counted)
+
+
 def keys(node: Node, kernel: Kernel) -> Iterator[str]:
     """Yield the keys of a layer in the tables, from the most to the least specific."""
     schedule = _SIZES.sub(lambda match: match[1] or "", kernel.schedule)
@@ -162,7 +189,8 @@ def keys(node: Node, kernel: Kernel) -> Iterator[str]:
     # The number of lanes matters, because it decides what fits in registers.
     yield f"{node.operator} {dtype} {_LANES.sub('', schedule)}"
     yield f"{node.operator} {dtype} {family}"
-    yield family
+    if family != _RUNTIME:
+        yield family
 
 
 def rough_amounts(node: Node, made: Implementation | None) -> Mapping[str, float]:

@@ -14,7 +14,14 @@ from tvmtiny.codegen.program import Call
 from tvmtiny.codegen.requests import in_place
 from tvmtiny.compiler import arranged
 from tvmtiny.errors import InputError
-from tvmtiny.estimation.facts import KernelFacts, entry_amounts, facts, keys, rough_amounts
+from tvmtiny.estimation.facts import (
+    KernelFacts,
+    entry_amounts,
+    facts,
+    facts_for,
+    keys,
+    rough_amounts,
+)
 from tvmtiny.estimation.table import Figures, Table, calibrated_cores, table
 from tvmtiny.frontend import Model
 from tvmtiny.ops import Node, find_operator
@@ -234,7 +241,8 @@ def _kernel_figures(
             sum(times * part.ram_read_bytes for times, part, _ in parts),
         )
         return total, any(rough for *_, rough in parts)
-    names, kernel_facts = tuple(keys(node, kernel)), known[kernel.symbol]
+    names = tuple(keys(node, kernel))
+    kernel_facts = facts_for(node, made, known[kernel.symbol])
     rough = bool(figures.unmeasured(names, kernel_facts))
     found = figures.layer(names, kernel_facts)
     if found is None:

@@ -94,6 +94,11 @@ def walk(function: tirx.PrimFunc, unaligned: bool) -> Walk:
 
 
 class _Walker(ExpressionCounter):
+    def __init__(self, function: tirx.PrimFunc, unaligned: bool) -> None:
+        super().__init__(function, unaligned)
+        #: Iterations of the surrounding loops that compilers may unroll; 0 for others.
+        self._trips: list[int] = []
+
     # ---- Statements ----------------------------------------------------------------------
 
     def statement(self, statement: tirx.Stmt) -> None:
@@ -174,7 +179,11 @@ class _Walker(ExpressionCounter):
     def _moves(self, run: _Copy) -> None:
         """Count the moves of a copy: words, then a halfword, then a byte."""
         count = run.count
-        self.found.counts["moves"] += self._now * (count // 4 + count % 4 // 2 + count % 2)
+        moves = self._now * (count // 4 + count % 4 // 2 + count % 2)
+        self.found.counts["moves"] += moves
+        if self._trips and self._trips[-1]:
+            # Without the loop, all addresses are constant.
+            self.found.counts[f"moves in turn of {self._trips[-1]}"] += moves
         names, *bases = run.key
         for name, parts in zip(names, bases, strict=True):
             for depth in {level for *_, level in parts if level}:
@@ -208,11 +217,14 @@ class _Walker(ExpressionCounter):
         # Compilers unroll some short loops completely, so each trip count has its own cost.
         short = isinstance(statement.extent, tirx.IntImm) and total <= outer_size * _SHORT
         kind = "inner " * inner
-        number = f" of {total // outer_size}"
+        trips = total // outer_size
+        number = f" of {trips}"
         for suffix in ("", number) if short else ("",):
             self.found.counts[f"{kind}turn{suffix}"] += self._now
             self.found.counts[f"{kind}loop{suffix}"] += outer
+        self._trips.append(trips if short else 0)
         self.statement(statement.body)
+        self._trips.pop()
         self._around.pop()
         self._seen.pop()
         self._times.pop()

@@ -78,27 +78,41 @@ def _pack(site: Site) -> Iterator[Part]:
     yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
 
 
-@counts_of("TVMTINY_DEPTHWISE_3X3_*")
+@counts_of("TVMTINY_DEPTHWISE_3X3_S1", "TVMTINY_DEPTHWISE_3X3_S2")
 def _three(site: Site) -> Iterator[Part]:
     made = site.made
-    stride = made.macro[-1]
+    stride = int(made.macro[-1])
     numbers = made.numbers(*range(len(made.arguments)))
-    skip = 1 if stride == "1" else 0
-    _, width, left, right, loops = numbers[skip : skip + 5]
+    start, *numbers = numbers if stride == 1 else (0, *numbers)
+    pairs, width, left, right, loops, _, _, _, pitch = numbers[:9]
+    weights = ("words", "bytes", "nibbles")[numbers[-1]]
     channels, rows = site.argument(3), site.argument(4)
-    count = site.total(channels)
-    lines = site.total(channels * rows)
+    count, lines = site.total(channels), site.total(channels * rows)
+    # Stride 1 computes every other row, then the rows between with other words of the weights.
+    second = site.total(channels * (rows > 1)) * (stride == 1)
+    columns = stride * width + 3 - stride - left - right
+    kept = stride == 1 and left and not loops and pitch
     events = {
         "call": site.call.times,
-        "channels": count,
+        f"channels of {weights}": count,
+        f"second of {'words' if weights == 'words' else 'bytes'}": second,
+        "start": count * start,
+        "start second": second * start,
         "rows": lines,
         "outputs": lines * width,
-        "left": lines * (left > 0),
-        "right": lines * (right > 0),
         "turns": lines * loops,
+        "loops": lines * (loops > 0),
+        "left": lines * (left and not kept),
+        "kept": (count + second) * bool(kept),
+        "whole left": lines * (not left),
+        "right": lines * right,
+        "far": lines * (4 * pairs * (columns - 1) > 1024),
+        "any pitch": count * (pitch == 0),
+        "any pitch second": second * (pitch == 0),
+        "any pitch rows": lines * (pitch == 0),
+        "far output": lines * width * (pitch == 0 or pitch >= 256),
     }
-    kind = f"depthwise 3x3 {stride} {'bytes' if numbers[-1] else 'words'}"
-    yield Part(site.name, kind, events, fixed=True)
+    yield Part(site.name, f"depthwise 3x3 {stride}", events, fixed=True)
 
 
 @counts_of("TVMTINY_DEPTHWISE_PACK_COLUMN")

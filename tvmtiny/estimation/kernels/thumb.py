@@ -28,22 +28,39 @@ def _pairs(site: Site) -> Iterator[Part]:
     words = 3 + -(-chunk * count // 4) + 2 * turns + CONSTANTS[rounding]
     channels = site.total((site.argument(3) - site.argument(1)) // 4) / words
     size = 2 * pixels * chunk * count
-    events = {
-        "call": site.call.times,
+    sums = {
         "channels": channels,
-        f"chunks of {chunk}": channels * count,
+        **_chunks(chunk, channels * count),
         "turns": channels * loops,
-        "move": channels * (-chunk * count % 4 > 0),
         "far": channels * (size > 4095),
     }
-    if turns:
-        events["chunks of 3"] = events.get("chunks of 3", 0.0) + channels * turns * _BYTES[length]
-    yield Part(site.name, f"pairs {pixels} {rounding}", events, fixed=site.unaligned)
-    if not site.unaligned:
-        # On Armv6-M only the sums are assembly.
-        sums = {name: count for name, count in events.items() if name != "move"}
-        yield Part(f"{site.name}_sums", f"pair sums {pixels}", {**sums, "call": channels}, True)
-        yield _finish(rounding, channels, channels * pixels)
+    for name, added in _chunks(3, channels * turns * _BYTES[length]).items():
+        sums[name] += added
+    events = {"call": site.call.times, "channels": channels}
+    move = channels * (-chunk * count % 4 > 0)
+    if site.unaligned:
+        events |= {**sums, "move": move, **_signed(rounding, channels)}
+        yield Part(site.name, f"pairs {pixels}", events, fixed=True)
+        return
+    # On Armv6-M only the sums are assembly.
+    yield Part(site.name, f"pairs {pixels} {rounding}", {**events, "move": move})
+    yield Part(f"{site.name}_sums", f"pair sums {pixels}", {**sums, "call": channels}, True)
+    yield _finish(rounding, channels, channels * pixels)
+
+
+def _chunks(chunk: int, count: float) -> dict[str, float]:
+    """Count sums of `chunk` products; assembly adds the products of two inputs at a time."""
+    return {
+        "chunks": count,
+        "products": count * chunk,
+        "odd chunks": count * (chunk % 2),
+        "single chunks": count * (chunk == 1),
+    }
+
+
+def _signed(rounding: str, calls: float) -> dict[str, float]:
+    """Count how often assembly adds the constants of rounding by sign, which costs the same."""
+    return {"signed": calls * (rounding == "SIGNED")}
 
 
 @counts_of("TVMTINY_THUMB_SPARSE")
@@ -383,7 +400,10 @@ def _quads(site: Site) -> Iterator[Part]:
     events = {
         "call": site.call.times,
         "quads": quads,
-        f"chunks of {chunk}": quads * count,
+        **_chunks(chunk, quads * count),
         "turns": quads * loops,
     }
-    yield Part(site.name, f"quads {rounding}", events, fixed=site.unaligned)
+    if site.unaligned:
+        yield Part(site.name, "quads", {**events, **_signed(rounding, quads)}, fixed=True)
+    else:
+        yield Part(site.name, f"quads {rounding}", events)
