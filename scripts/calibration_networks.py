@@ -310,6 +310,22 @@ def activated_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def sound_network(seed: int) -> bytes:
+    """Generate parallel depthwise convolutions over columns of frames, and pixels after them."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(4):
+        filter_rows = int(choose.integers(2, 17))
+        rows = filter_rows + int(choose.integers(0, 16))
+        channels = int(choose.choice([4, 8, 12, 16, 32, 40, 48]))
+        x = network.input(1, rows, 1, channels, scale=float(choose.choice([0.01, 0.05])))
+        relu = {"activation": "RELU", "zero_point": -128} if choose.integers(2) else {}
+        x = network.depthwise(x, (filter_rows, 1), padding="VALID", **relu)
+        outputs.append(network.conv(x, int(choose.choice([4, 8, 16]))))
+    return network.build(*outputs)
+
+
 def copies_network(seed: int) -> bytes:
     """Generate parallel concatenations and pads of few channels."""
     choose = np.random.default_rng(seed)
@@ -318,13 +334,14 @@ def copies_network(seed: int) -> bytes:
     for _ in range(10):
         size = [int(d) for d in choose.integers(1, 9, 2)]
         x, y = (network.input(1, *size, int(choose.integers(1, 9))) for _ in range(2))
-        if choose.integers(3):
-            same = network.input(*x.shape)
-            outputs.append(network.concatenate(x, same, axis=int(choose.integers(1, 3))))
-        elif choose.integers(2):
-            outputs.append(network.concatenate(x, y, axis=3))
-        else:
+        kind = choose.integers(3)
+        if kind == 0:
             outputs.append(network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0)))
+            continue
+        other = y if kind == 1 else network.input(*x.shape)
+        parts = [network.logistic(part) for part in (x, other)]
+        axis = 3 if kind == 1 else int(choose.integers(1, 3))
+        outputs.append(network.concatenate(*parts, axis=axis))
     return network.build(*outputs)
 
 
@@ -339,7 +356,7 @@ def recurrent_network(seed: int) -> bytes:
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated", "copies"),
+    *("pools", "activated", "copies", "sound"),
 )
 
 KINDS = {
@@ -361,4 +378,5 @@ KINDS = {
     "activated": activated_network,
     "recurrent": recurrent_network,
     "copies": copies_network,
+    "sound": sound_network,
 }

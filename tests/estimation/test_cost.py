@@ -17,6 +17,7 @@ from tvm import tirx
 
 import tvmtiny
 from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tvmtiny import models
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.errors import InputError
@@ -61,6 +62,18 @@ def test_rows_longer_than_those_of_small_networks(board: str) -> None:
     assert counted.instructions is not None and "3x3" in artifact.layers[0].schedule
     found = tvmtiny.cost(model, board)
     assert abs(found.total.instructions / counted.instructions - 1) < 0.1
+
+
+@on_qemu
+def test_layers_that_a_function_of_the_runtime_computes() -> None:
+    model = tvmtiny.load(Lstm(12, 20, 6).model(), name="lstm")
+    artifact = tvmtiny.compile(model, "mps2-an385")
+    counted = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:1", artifact.inputs))
+    assert counted.instructions is not None
+    assert "function of the runtime" in artifact.layers[0].schedule
+    found = tvmtiny.cost(model, "mps2-an385").total
+    assert not found.rough_layers
+    assert abs(found.instructions / counted.instructions - 1) < 0.1
 
 
 @pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4", "cortex-m7"])
@@ -242,13 +255,13 @@ def test_sums_that_replace_a_product_are_those_of_gcc(factor: int, sums: int) ->
 
 def test_a_function_with_one_caller_has_costs_for_its_constants() -> None:
     x = nest.buffer("x", 64, "int8")
-    pack = "TVMTINY_DEPTHWISE_PACK({}, 2, 3, 2, 8, 0, 2, 1, (1))"
+    pack = "TVMTINY_DEPTHWISE_PACK({}, 2, 3, {}, 8, 0, 2, 1, (1))"
 
     def kernel(symbol: str) -> Kernel:
-        name = symbol[0]
+        name, width = symbol[0], 2 + (symbol == "b")
         call = nest.call(name, nest.address(x), 0, nest.address(x), 2)
         function = tirx.PrimFunc([x], call)
-        preamble = (pack.format(name),)
+        preamble = (pack.format(name, width),)
         return Kernel(symbol, "", "", (), "", (), preamble, lowered=function)
 
     def kinds(*symbols: str) -> set[str]:
@@ -257,8 +270,8 @@ def test_a_function_with_one_caller_has_costs_for_its_constants() -> None:
 
     assert kinds("a") == {"depthwise edge alone"}
     assert kinds("a", "b") == {"depthwise edge"}
-    # Two layers that call the same packing function.
-    assert kinds("a1", "a2") == {"depthwise edge alone"}
+    # Two layers that call the same packing function, and two functions for the same sizes.
+    assert kinds("a1", "a2") == kinds("a", "c") == {"depthwise edge alone"}
 
 
 def test_a_function_that_is_called_once_is_inlined() -> None:

@@ -135,6 +135,7 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
     # A micro-kernel that another one calls has one caller, however often that one is called.
     calls: Counter[str] = Counter()
     nested: set[tuple[str, str]] = set()
+    constants: defaultdict[str, set[tuple[int, ...] | None]] = defaultdict(set)
     made = {}
     found_parts = {}
     for symbol, (found, kernel) in walks.items():
@@ -144,6 +145,7 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
         for call in found.calls:
             for part in parts(call, known, unaligned):
                 shown[part.function] = part
+                constants[part.function].add(part.constants)
                 if part.function == call.function:
                     calls[part.function] += 1
                 elif (part.function, call.function) not in nested:
@@ -152,11 +154,17 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
                 for event, count in part.events.items():
                     events[part.function][event] += count
         found_parts[symbol] = (shown, events)
+    # Functions without known constants adapt to a single caller.
+    adapted = {
+        name
+        for name, seen in constants.items()
+        if len(seen) == 1 and None not in seen and (calls[name] == 1 or seen != {()})
+    }
     for symbol, (shown, events) in found_parts.items():
         functions = tuple(
             Function(
                 name,
-                f"{part.kind} alone" if part.specialized and calls[name] == 1 else part.kind,
+                f"{part.kind} alone" if name in adapted else part.kind,
                 dict(events[name]),
                 calls[name],
                 part.fixed,

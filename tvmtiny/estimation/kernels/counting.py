@@ -48,9 +48,9 @@ class Part:
         Executions of each of its parts.
     fixed
         Whether the function is never inlined, because it is assembly or marked accordingly.
-    specialized
-        Whether compilers copy the function for the constant arguments of its only caller, so that
-        it has costs of its own there.
+    constants
+        Constant arguments for which compilers adapt the function if all its callers agree, so that
+        it has costs of its own there; None if they do not.
     guessed
         Whether the events are those of the arguments, because there is no counting function.
     """
@@ -59,7 +59,7 @@ class Part:
     kind: str
     events: Mapping[str, float]
     fixed: bool = False
-    specialized: bool = False
+    constants: tuple[int, ...] | None = None
     guessed: bool = False
 
 

@@ -75,17 +75,19 @@ def _pack(site: Site) -> Iterator[Part]:
     else:
         edge_calls = calls + site.total(edges)
     edge = {"call": edge_calls, "columns": edge_calls * width}
-    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+    constants = (plane_pairs, columns, width, channels)
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, constants=constants)
 
 
 @counts_of("TVMTINY_DEPTHWISE_3X3_S1", "TVMTINY_DEPTHWISE_3X3_S2")
 def _three(site: Site) -> Iterator[Part]:
     made = site.made
     stride = int(made.macro[-1])
-    numbers = made.numbers(*range(len(made.arguments)))
-    start, *numbers = numbers if stride == 1 else (0, *numbers)
-    pairs, width, left, right, loops, _, _, _, pitch = numbers[:9]
-    weights = ("words", "bytes", "nibbles")[numbers[-1]]
+    start = made.number(0) if stride == 1 else 0
+    first = 1 if stride == 1 else 0
+    pairs, width, left, right, loops = made.numbers(*range(first, first + 5))
+    pitch = made.number(first + 8)
+    weights = ("words", "bytes", "nibbles")[made.number(-1)]
     channels, rows = site.argument(3), site.argument(4)
     count, lines = site.total(channels), site.total(channels * rows)
     # Stride 1 computes every other row, then the rows between with other words of the weights.
@@ -124,7 +126,7 @@ def _pack_column(site: Site) -> Iterator[Part]:
     quads = {"call": calls, "columns": calls * (height // 4)}
     yield Part(f"{site.name}_quads", "depthwise quads once", quads, fixed=True)
     edge = {"call": edges, "columns": edges}
-    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, constants=())
 
 
 @counts_of("TVMTINY_DEPTHWISE_PACK_THREE")
@@ -141,15 +143,15 @@ def _pack_three(site: Site) -> Iterator[Part]:
 def _pack_pairs(site: Site) -> Iterator[Part]:
     pairs, width = site.total(site.argument(3)), int(site.argument(6)[0])
     events = {"call": site.call.times, "pairs": pairs}
-    yield Part(site.name, "depthwise pack any", events, fixed=True, specialized=True)
+    yield Part(site.name, "depthwise pack any", events, fixed=True, constants=())
     edge = {"call": pairs, "columns": pairs * width}
-    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, constants=())
 
 
 @counts_of("tvmtiny_depthwise_fill")
 def _fill_planes(site: Site) -> Iterator[Part]:
     events = {"call": site.call.times, "words": site.total(site.argument(1))}
-    yield Part(site.name, "depthwise fill", events, fixed=True, specialized=True)
+    yield Part(site.name, "depthwise fill", events, fixed=True, constants=())
 
 
 @counts_of("TVMTINY_DEPTHWISE_COLUMN")

@@ -196,7 +196,7 @@ def _pairs_edge(
         **_by_words("fill", np.full(filled.sum(), size), copy[filled] % 4 == 0, site),
         **_by_words("copy", inside[moved], aligned[moved], site),
     }
-    return Part("tvmtiny_pairs_edge", "pairs edge", events, fixed=True, specialized=True)
+    return Part("tvmtiny_pairs_edge", "pairs edge", events, fixed=True, constants=())
 
 
 def _by_words(kind: str, count: np.ndarray, aligned: np.ndarray, site: Site) -> dict[str, float]:
@@ -296,15 +296,19 @@ def _near_depthwise(site: Site) -> Iterator[Part]:
 @counts_of("TVMTINY_THUMB_3X3")
 def _thumb_three(site: Site) -> Iterator[Part]:
     stride, loops, unroll, rest, single = site.made.numbers(1, 2, 3, 4, 5)
+    rounding = site.made.arguments[-1]
     rows = site.total(site.argument(3))
+    pairs = rows * (loops * unroll + rest)
     events = {
         "call": site.call.times,
         "rows": rows,
         "turns": rows * loops,
-        "twos": rows * (loops * unroll + rest),
+        "twos": pairs,
         "ones": rows * single,
+        "signed calls": site.call.times * (rounding == "SIGNED"),
+        **_signed(rounding, 2 * pairs + rows * single),
     }
-    yield Part(site.name, f"thumb 3x3 {stride} {site.made.arguments[-1]}", events, fixed=True)
+    yield Part(site.name, f"thumb 3x3 {stride}", events, fixed=True)
 
 
 @counts_of("TVMTINY_PLANE")
