@@ -162,3 +162,14 @@ def test_outputs_beyond_the_limits_are_free() -> None:
     value = np.clip(np.clip(value >> found.shift, -128, 127), -3, 40)
     np.testing.assert_array_equal(value, halves(acc[None])[0])
     assert solve(halves, scales, reach, np.array([0]), limits=(7, 7)) is None
+
+
+def test_a_range_of_one_value_keeps_accumulators_in_tiles(tmp_path: Path) -> None:
+    """An output that TVM folds would leave accumulators of the whole layer behind."""
+    ends = {"activation": "RELU6", "zero_points": (3, 112), "output_scale": 14.0}
+    layers = SideBySide("one_value", {"layer": Conv((6, 7), 32, 16, (1, 1), **ends)}, 0.0)
+    artifact = layers.compile("cortex-m0")
+    (layer,) = artifact.layers
+    assert layer.schedule.startswith("scalar, tile")
+    assert artifact.arena_bytes == 6 * 7 * (32 + 16)
+    layers.check_host("cortex-m0", tmp_path)

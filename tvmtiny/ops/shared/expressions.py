@@ -63,14 +63,25 @@ def clamp_int8(value: Expression, low: int, high: int) -> Expression:
     """Clamp an int32 expression to ``[low, high]`` and narrow it to int8."""
     if (low, high) == INT8_RANGE:
         return tirx.call_pure_extern("int32", "tvmtiny_saturate", value).astype("int8")
-    return tirx.max(tirx.min(value, int32(high)), int32(low)).astype("int8")
+    return _between(value, low, high).astype("int8")
 
 
 def clamp(value: Expression, low: int, high: int, dtype: str) -> Expression:
     """Clamp an int32 expression to ``[low, high]`` and narrow it to `dtype`."""
     if dtype == "int8":
         return clamp_int8(value, low, high)
-    return tirx.max(tirx.min(value, int32(high)), int32(low)).astype(dtype)
+    return _between(value, low, high).astype(dtype)
+
+
+def _between(value: Expression, low: int, high: int) -> Expression:
+    """Clamp an int32 expression to ``[low, high]``.
+
+    TVM would replace its own functions by the only value of a range, and drop the accumulators
+    from what an output reads: those of the whole layer would then be computed at each output.
+    """
+    if low == high:
+        return larger(int32(low), tirx.min(value, int32(high)))
+    return tirx.max(tirx.min(value, int32(high)), int32(low))
 
 
 def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -> Expression:
