@@ -22,8 +22,9 @@ from tvmtiny import models
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.errors import InputError
 from tvmtiny.estimation.counts import Call
-from tvmtiny.estimation.facts import Function, facts
+from tvmtiny.estimation.facts import WORK, Function, KernelFacts, facts
 from tvmtiny.estimation.kernels import instantiations, parts
+from tvmtiny.estimation.table import table as measured_on
 from tvmtiny.estimation.terms import shifted_sums
 from tvmtiny.estimation.walk import walk
 from tvmtiny.frontend import Model
@@ -312,3 +313,11 @@ def test_wait_states_of_a_board_are_added_to_its_cycles(tmp_path: Path) -> None:
         assert layer.wait_cycles <= most + 1
         assert layer.constants_bytes <= 64 or layer.wait_cycles >= most - 1
     assert waiting.total.instructions == plain.total.instructions
+
+
+def test_work_of_another_operator_is_no_estimate() -> None:
+    """A layer whose function was not measured must not cost what an LSTM of its family does."""
+    known = KernelFacts({f"{WORK}macs": 24.0, f"{WORK}one": 1.0}, ())
+    names = ("DEPTHWISE_CONV_2D int8 dsp, single pixel", "DEPTHWISE_CONV_2D int8 dsp", "dsp")
+    assert measured_on("cortex-m4").layer(names, known) is None
+    assert measured_on("cortex-m4").layer(("UNIDIRECTIONAL_SEQUENCE_LSTM int8 dsp", "dsp"), known)

@@ -14,6 +14,7 @@ from tvmtiny.ops import Node, find_operator
 from tvmtiny.schedule import Implementation
 
 __all__ = [
+    "WORK",
     "Function",
     "KernelFacts",
     "entry_amounts",
@@ -26,6 +27,9 @@ __all__ = [
 #: Schedule of layers that one function of the runtime computes. Such functions have nothing in
 #: common, so that they are no family.
 _RUNTIME = "function of the runtime"
+
+#: Prefix of the names of amounts that state the work of a layer as a whole.
+WORK = "layer "
 
 #: Parts of a schedule's description that state sizes.
 _SIZES = re.compile(
@@ -182,7 +186,7 @@ def facts_for(node: Node, made: Implementation | None, found: KernelFacts) -> Ke
     counted = tuple(function for function in found.functions if not function.guessed)
     if len(counted) == len(found.functions):
         return found
-    amounts = {f"layer {name}": count for name, count in rough_amounts(node, made).items()}
+    amounts = {f"{WORK}{name}": count for name, count in rough_amounts(node, made).items()}
     return KernelFacts({**found.counts, **amounts}, counted)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 
-from tvmtiny.estimation.facts import Function, KernelFacts
+from tvmtiny.estimation.facts import WORK, Function, KernelFacts
 
 __all__ = ["Figures", "Table", "calibrated_cores", "read_table", "table"]
 
@@ -81,12 +81,14 @@ class Table:
     entry: Row
 
     def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
-        """Estimate one execution of a kernel; return None if it calls an unmeasured function."""
+        """Estimate one execution of a kernel; return None if it contains unmeasured work."""
         found = self._row(keys)
         if found is None:
             return None
         amounts, apart = self._amounts(facts)
         if _kinds(amounts, apart) - _measured_kinds(found):
+            return None
+        if any(name.startswith(WORK) and name not in found for name in amounts):
             return None
         for function in apart:
             for event, count in function.events.items():
@@ -120,7 +122,14 @@ class Table:
 
     def _row(self, keys: Iterable[str]) -> Row | None:
         """Combine the rows of a layer; None if there is none."""
-        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
+        rows = []
+        for key in keys:
+            row = dict(self.kernels.get(key, {}))
+            if not key[:1].isupper():
+                # Operators of a family take different times for the same work.
+                row = {name: costs for name, costs in row.items() if not name.startswith(WORK)}
+            if row:
+                rows.append(row)
         # Amounts that no layer of the same key has are taken from less similar layers.
         return ChainMap(*rows, self._as_inlined) if rows else None
 
