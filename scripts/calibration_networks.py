@@ -310,6 +310,25 @@ def activated_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def wide_network(seed: int) -> bytes:
+    """Generate parallel convolutions between many channels, half of them with a RELU."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for layer in range(3):
+        relu = {"activation": "RELU", "zero_point": -128} if choose.integers(2) else {}
+        height, width = (int(d) for d in choose.integers(3, 11, 2))
+        if layer == 0:
+            channels = int(choose.choice([8, 16, 24, 32]))
+            x = network.input(1, height, width, channels)
+            filters = int(choose.choice([8, 16, 24, 32]))
+            outputs.append(network.conv(x, filters, (3, 3), padding="SAME", **relu))
+        else:
+            x = network.input(1, height, width, int(choose.choice([24, 32, 40, 64, 96, 128])))
+            outputs.append(network.conv(x, int(choose.choice([32, 64, 96, 128])), **relu))
+    return network.build(*outputs)
+
+
 def sound_network(seed: int) -> bytes:
     """Generate parallel depthwise convolutions over columns of frames, and pixels after them."""
     choose = np.random.default_rng(seed)
@@ -356,7 +375,7 @@ def recurrent_network(seed: int) -> bytes:
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated", "copies", "sound"),
+    *("pools", "activated", "copies", "sound", "wide"),
 )
 
 KINDS = {
@@ -379,4 +398,5 @@ KINDS = {
     "recurrent": recurrent_network,
     "copies": copies_network,
     "sound": sound_network,
+    "wide": wide_network,
 }

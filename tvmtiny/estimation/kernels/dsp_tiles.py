@@ -95,8 +95,9 @@ def _block(site: Site) -> Iterator[Part]:
         "loops": tiles * height * (loops > 1),
         "rows": tiles * height * (height > 1),
         "single": tiles * (loops == 1 and height == 1),
+        "signed": tiles * (rounding == "SIGNED"),
     }
-    yield Part(site.name, f"block {shape} {rounding}", events, fixed=True)
+    yield Part(site.name, f"block {shape}", events, fixed=True)
 
 
 @counts_of("TVMTINY_SUMS_*")
@@ -139,13 +140,20 @@ def _winograd(site: Site) -> Iterator[Part]:
         "edges": edges,
         "channels of edges": edges * channels,
     }
-    for number in (1, 3):
+    rounding = site.name.rpartition("_")[2]
+    yield Part(site.name, "winograd", events)
+    transform, *kernels = site.made.arguments[:3]
+    steps = {"call": tiles, "channels": tiles * channels}
+    yield Part(transform, "winograd input", steps, fixed=True)
+    for name, number in zip(kernels, (1, 3), strict=True):
         calls = site.total(count == number)
-        events |= {
-            f"filters of {number}": calls * filters,
-            f"products of {number}": calls * filters * channels,
+        work = {
+            "call": calls,
+            "filters": calls * filters,
+            "products": calls * filters * channels,
+            "signed": calls * filters * (rounding == "signed"),
         }
-    yield Part(site.name, f"winograd {site.name.rpartition('_')[2]}", events)
+        yield Part(name, f"winograd tiles {number}", work, fixed=True)
 
 
 @counts_of("TVMTINY_PACK_COLUMNS")
