@@ -8,8 +8,12 @@ from typing import Protocol
 
 import flatbuffers
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+import tvmtiny
+from tests.tools import MLPERF_TINY
+from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.artifact import LayerInfo
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.frontend import Model
@@ -99,3 +103,27 @@ def stored_weights(model: Model, layers: Iterable[LayerInfo]) -> int:
             words = 3 if "by sign" in layer.schedule else 2
             total += layer.constants_bytes - 4 * words * channels[layer.name]
     return total
+
+
+def run_with_zeros(name: str, board: str) -> tuple[list[int | None], list[tuple[Model, Artifact]]]:
+    """Run a model of MLPerf Tiny as it is and with three of four blocks zero; both are exact.
+
+    Returns
+    -------
+    tuple
+        Instructions of both runs, and both models with their artifacts.
+    """
+    file = MLPERF_TINY / f"{name}_int8.tflite"
+    if not file.is_file():
+        pytest.skip(f"{file} is missing")
+    instructions, compiled = [], []
+    for content in (file.read_bytes(), zeroed(file.read_bytes())):
+        model = tvmtiny.load(content, name=name)
+        artifact = tvmtiny.compile(model, board)
+        inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+        result = tvmtiny.run(artifact, *inputs)
+        expected = model.reference(inputs)[model.graph.outputs[0].index]
+        assert (result.outputs[0].data == expected).all()
+        instructions.append(result.instructions)
+        compiled.append((model, artifact))
+    return instructions, compiled

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from zeroed_weights import stored_weights, zero_anywhere, zeroed
+from zeroed_weights import run_with_zeros, stored_weights, zero_anywhere, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
-from tests.tools import MLPERF_TINY, on_qemu
+from tests.tools import on_qemu
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
 from tvmtiny.schedule import Goal, Implementation, implement
@@ -90,18 +90,7 @@ def test_stream_of_a_tile() -> None:
 @pytest.mark.parametrize(("name", "faster"), [("kws", 1.2), ("ic", 1.8)])
 def test_benchmark_models(name: str, faster: float) -> None:
     """Exact, faster, and at most 35 % of the weights, of which indices are a part."""
-    file = MLPERF_TINY / f"{name}_int8.tflite"
-    if not file.is_file():
-        pytest.skip(f"{file} is missing")
-    instructions, weights = [], []
-    for content in (file.read_bytes(), zeroed(file.read_bytes())):
-        model = tvmtiny.load(content, name=name)
-        artifact = tvmtiny.compile(model, BOARD)
-        inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
-        result = tvmtiny.run(artifact, *inputs)
-        expected = model.reference(inputs)[model.graph.outputs[0].index]
-        assert (result.outputs[0].data == expected).all()
-        instructions.append(result.instructions)
-        weights.append(stored_weights(model, artifact.layers))
+    instructions, compiled = run_with_zeros(name, BOARD)
+    weights = [stored_weights(model, artifact.layers) for model, artifact in compiled]
     assert instructions[1] * faster < instructions[0]
     assert weights[1] <= 0.35 * weights[0]

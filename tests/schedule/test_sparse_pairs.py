@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zeroed_weights import Zeroed, zero_anywhere, zero_unevenly, zeroed
+from zeroed_weights import Zeroed, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
-from tests.tools import MLPERF_TINY, board_on_qemu
+from tests.tools import board_on_qemu
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
 from tvmtiny.schedule import Goal, Implementation, implement
@@ -124,18 +124,7 @@ def test_zeros_anywhere_and_few_blocks_change_nothing(cpu: str) -> None:
 @pytest.mark.parametrize("board", [board_on_qemu("mps2-an385"), board_on_qemu("riscv-virt")])
 def test_a_benchmark_model(board: str) -> None:
     """Exact, and faster with three of four blocks zero."""
-    file = MLPERF_TINY / "kws_int8.tflite"
-    if not file.is_file():
-        pytest.skip(f"{file} is missing")
-    instructions, constants = [], []
-    for content in (file.read_bytes(), zeroed(file.read_bytes())):
-        model = tvmtiny.load(content, name="kws")
-        artifact = tvmtiny.compile(model, board)
-        inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
-        result = tvmtiny.run(artifact, *inputs)
-        expected = model.reference(inputs)[model.graph.outputs[0].index]
-        assert (result.outputs[0].data == expected).all()
-        instructions.append(result.instructions)
-        constants.append(artifact.constants_bytes)
+    instructions, compiled = run_with_zeros("kws", board)
+    constants = [artifact.constants_bytes for _, artifact in compiled]
     assert 2 * instructions[1] < instructions[0]
     assert constants[1] < 0.65 * constants[0]
