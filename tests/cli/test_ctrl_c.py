@@ -113,9 +113,9 @@ def test_while_files_are_made(seconds: float, warm_programs: Path, tmp_path: Pat
     done = process.returncode == 0
     assert done or (process.returncode, err.splitlines()[-1]) == (130, "tvmtiny: interrupted")
     assert "Traceback" not in err
-    # The folder is either complete or absent.
-    assert done == output.exists()
-    if done:
+    # The folder is complete or absent. A signal may come after it is written, too.
+    assert output.exists() or not done
+    if output.exists():
         artifact = tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4")
         assert {path.name for path in output.iterdir()} == {*artifact.files, "sine.tar"}
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "tmp"}
