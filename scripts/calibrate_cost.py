@@ -35,6 +35,7 @@ from tvmtiny.compiler import arranged
 from tvmtiny.emulation.cycles import block_cost, edges_cost, timings
 from tvmtiny.emulation.unicorn_machine import emulate
 from tvmtiny.estimation.facts import (
+    WORK,
     Function,
     KernelFacts,
     entry_amounts,
@@ -252,6 +253,7 @@ def table_text(
             seen[kind].append(inlined)
     alike = known or {"kernels": {}, "functions": {}}
     kernels = fit_keys([layer.sample() for layer in layers], alike["kernels"], certainty)
+    _drop_work_of_families(kernels, layers)
     functions_found = {
         kind: fit_row(
             found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})}, certainty
@@ -286,6 +288,16 @@ def table_text(
     }
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     return text.replace(']},"', ']},\n"') + "\n"
+
+
+def _drop_work_of_families(kernels: dict[str, Coefficients], layers: Sequence[Layer]) -> None:
+    """Keep what a layer's work costs as a whole only in the rows of operators."""
+    for layer in layers:
+        operator = layer.keys[0].split()[0]
+        for key in layer.keys:
+            if key in kernels and not key.startswith(operator):
+                row = kernels[key].items()
+                kernels[key] = {name: cost for name, cost in row if not name.startswith(WORK)}
 
 
 def _merged(

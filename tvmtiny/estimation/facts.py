@@ -11,6 +11,7 @@ from tvmtiny.codegen.lower import Kernel
 from tvmtiny.estimation.kernels import Part, instantiations, parts
 from tvmtiny.estimation.walk import walk
 from tvmtiny.ops import Node, find_operator
+from tvmtiny.ops.shared.runtime_call import RUNTIME_SCHEDULE
 from tvmtiny.schedule import Implementation
 
 __all__ = [
@@ -24,11 +25,8 @@ __all__ = [
     "rough_amounts",
 ]
 
-#: Schedule of layers that one function of the runtime computes. Such functions have nothing in
-#: common, so that they are no family.
-_RUNTIME = "function of the runtime"
-
-#: Prefix of the names of amounts that state the work of a layer as a whole.
+#: Prefix of the names of amounts that state the work of a layer as a whole. Only rows of operators
+#: have them: operators of a family take different times for the same work.
 WORK = "layer "
 
 #: Parts of a schedule's description that state sizes.
@@ -201,7 +199,8 @@ def keys(node: Node, kernel: Kernel) -> Iterator[str]:
     # The number of lanes matters, because it decides what fits in registers.
     yield f"{node.operator} {dtype} {_LANES.sub('', schedule)}"
     yield f"{node.operator} {dtype} {family}"
-    if family != _RUNTIME:
+    # Functions of the runtime have nothing in common.
+    if family != RUNTIME_SCHEDULE:
         yield family
 
 

@@ -122,14 +122,7 @@ class Table:
 
     def _row(self, keys: Iterable[str]) -> Row | None:
         """Combine the rows of a layer; None if there is none."""
-        rows = []
-        for key in keys:
-            row = dict(self.kernels.get(key, {}))
-            if not key[:1].isupper():
-                # Operators of a family take different times for the same work.
-                row = {name: costs for name, costs in row.items() if not name.startswith(WORK)}
-            if row:
-                rows.append(row)
+        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
         # Amounts that no layer of the same key has are taken from less similar layers.
         return ChainMap(*rows, self._as_inlined) if rows else None
 

@@ -16,6 +16,9 @@ from tvmtiny.ops.shared.primfunc_attributes import (
     SCHEDULE_ATTR,
 )
 
+#: Schedule of kernels without loops of their own.
+RUNTIME_SCHEDULE = "function of the runtime"
+
 
 @dataclass(frozen=True, eq=False)
 class RuntimeCall:
@@ -47,7 +50,7 @@ class RuntimeCall:
 
 
 def call_function(
-    call: RuntimeCall, output: Tensor, operator: str, schedule: str = "function of the runtime"
+    call: RuntimeCall, output: Tensor, operator: str, schedule: str = RUNTIME_SCHEDULE
 ) -> tirx.PrimFunc:
     """Make a function for the call; its last parameter is the output.
 
