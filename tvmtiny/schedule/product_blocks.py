@@ -25,15 +25,21 @@ _LONGEST = 127
 LEAST_GAIN = 0.1
 
 
-def kept_blocks(layer: Layer, tile: int) -> np.ndarray:
-    """Return which blocks have weights in any channel of a tile: bool, ``(tiles, blocks)``."""
-    blocks = layer.weights.reshape(layer.channels // tile, tile, -1, BLOCK)
+def kept_blocks(weights: np.ndarray, tile: int) -> np.ndarray:
+    """Return which blocks have weights in any channel of a tile: bool, ``(tiles, blocks)``.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, whole tiles and blocks.
+    """
+    blocks = weights.reshape(len(weights) // tile, tile, -1, BLOCK)
     return np.asarray((blocks != 0).any(axis=(1, 3)))
 
 
 def stored_blocks(layer: Layer, tile: int) -> int:
     """Return the number of blocks to store for all tiles; two are the fewest for a tile."""
-    return int(np.maximum(kept_blocks(layer, tile).sum(axis=1), 2).sum())
+    return int(np.maximum(kept_blocks(layer.weights, tile).sum(axis=1), 2).sum())
 
 
 def has_blocks(layer: Layer, tile: int) -> bool:

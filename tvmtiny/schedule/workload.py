@@ -10,6 +10,7 @@ import numpy as np
 
 from tvmtiny.ops import Node, Oracle, Tensor
 from tvmtiny.ops.shared.quantization import activation_range
+from tvmtiny.schedule.product_blocks import BLOCK, kept_blocks
 
 #: TFLite options that affect the computation, and their names in a key.
 _OPTIONS = {
@@ -123,11 +124,8 @@ def _zero_share(node: Node) -> float:
     if weights is None or weights.dtype != np.int8 or weights.size == 0:
         return 0.0
     flat = weights.reshape(len(weights), -1)
-    filters, depth = len(flat) // 2, flat.shape[1] // 4
-    if filters * depth == 0:
-        return 0.0
-    blocks = flat[: 2 * filters, : 4 * depth].reshape(filters, 2, depth, 4)
-    return 1 - float((blocks != 0).any(axis=(1, 3)).mean())
+    whole = flat[: len(flat) // 2 * 2, : flat.shape[1] // BLOCK * BLOCK]
+    return 1 - float(kept_blocks(whole, 2).mean()) if whole.size else 0.0
 
 
 def _tensor(tensor: Tensor) -> str:
