@@ -240,6 +240,7 @@ def _plan(layer: Layer, decisions: Decisions) -> _Plan | None:
     if tile.channels == _SIX:
         if channels % 2 or channels == 8:
             return None
+        # Two or no tiles of four channels, or one, leave a multiple of six.
         fours = (channels % _SIX) // 2 * 2 % 3
         sixes = (channels - _FOUR * fours) // _SIX
     pairs = count // 2
