@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -95,8 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.pycache_prefix = str(cache.mkdir("bytecode"))
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    if cache is not None and getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST:
-        _wait_for(_collected(cache))
+    if cache is not None and hasattr(config, "workerinput"):
+        _collect_first(Path(cache.mkdir("collected")))
     if config.getoption("cpu_costs"):
         config.pluginmanager.register(CpuCosts(), "cpu_costs")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -105,28 +105,30 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+#: The lock of the worker that collects tests while there is no bytecode.
+_collecting: list[IO[str]] = []
+
+
+def _collect_first(folder: Path) -> None:
+    """Let one worker collect tests, and thereby write bytecode, before the others do.
+
+    The lock ends with the worker, so that others do not wait for one that has failed.
+    """
+    lock = (folder / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if (folder / "once").exists():
+        lock.close()
+    else:
+        _collecting.append(lock)
+
+
+def pytest_collection_finish() -> None:
     """Exclude imported modules and collected tests from later garbage collections."""
     gc.freeze()
-    cache = getattr(session.config, "cache", None)
-    if cache is not None and hasattr(session.config, "workerinput"):
-        _collected(cache).touch()
-
-
-#: The worker that compiles all modules to bytecode if there is none.
-_FIRST = "gw0"
-
-
-def _collected(cache: Any) -> Path:
-    """A file that exists once a worker has collected tests, and thereby written bytecode."""
-    return Path(cache.mkdir("collected")) / "once"
-
-
-def _wait_for(file: Path) -> None:
-    """Wait for a file, but not for ever: its writer may have failed."""
-    end = time.monotonic() + 90
-    while not file.exists() and time.monotonic() < end:
-        time.sleep(0.1)
+    while _collecting:
+        lock = _collecting.pop()
+        Path(lock.name).with_name("once").touch()
+        lock.close()
 
 
 @pytest.hookimpl(tryfirst=True)
