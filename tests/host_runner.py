@@ -158,8 +158,10 @@ def _run_sanitized(sources: Sequence[str], directory: Path, read: Sequence[str])
 
 #: An index cannot move an address past its end where addresses have 64 bits, but Clang spends much
 #: time on that check. Calls compile faster than inline checks of each address.
-_NO_OVERFLOW = "-fno-sanitize=pointer-overflow"
-_QUICK = (_NO_OVERFLOW, "-mllvm", "-asan-instrumentation-with-call-threshold=0")
+_QUICK = (
+    "-fno-sanitize=pointer-overflow",
+    *("-mllvm", "-asan-instrumentation-with-call-threshold=0"),
+)
 
 
 def _build_sanitized(
@@ -226,15 +228,13 @@ def compile_sanitized(
     libraries = [word for word in options if word.startswith("-l")]
     options = [word for word in options if word not in libraries]
     # These programs run longer than it takes to compile them, so addresses are checked inline.
-    compiler = [gcc, *SANITIZERS] if clang is None else [clang, *SANITIZERS, _NO_OVERFLOW]
+    compiler = [clang or gcc, *SANITIZERS]
     if own and clang is not None:
         run_command([gcc, *WARNINGS, *options, "-fsyntax-only", *own], directory)
     if own:
         run_command([*compiler, *WARNINGS, *options, "-c", *own], directory)
     if others:
-        # What such code does with addresses is also a matter of its callers.
-        words = [clang or gcc, "-std=c99", "-w", "-O0", "-fsanitize=address", *options]
-        run_command([*words, "-c", *others], directory)
+        run_command([*compiler, "-std=c99", "-w", *options, "-c", *others], directory)
     linked = [*(f"{Path(file).stem}.o" for file in (*own, *others)), *objects]
     run_command([gcc, SANITIZERS[1], *linked, *libraries, *LINKER, "-o", program], directory)
     return directory / program
