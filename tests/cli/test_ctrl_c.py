@@ -192,9 +192,18 @@ def test_what_the_trial_calls_left(signal_trial: Any, tmp_path: Path) -> None:
     for left in ("tmp/x", ".out.1", "out/.a.c.1", "out/a.c"):
         assert faults(left), left
     with subprocess.Popen(
-        ["/bin/sleep", "1000"], env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+        ["/bin/cat"],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        # Linux shows an environment only when the program itself runs.
+        process.stdin.write(b"running\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"running\n"
         signal_trial._END_SECONDS = 0.0
-        assert len(list(signal_trial._left(tmp_path))) == 1
+        left = list(signal_trial._left(tmp_path))
         process.kill()
+    assert len(left) == 1
     assert list(signal_trial._left(tmp_path)) == []
