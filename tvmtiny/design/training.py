@@ -182,8 +182,11 @@ def fit(
     keras = keras_package()
     steps = -(-len(data.x_train) // options.batch)
     schedule = keras.optimizers.schedules.CosineDecay(options.rate, steps * options.epochs)
+    optimizer = keras.optimizers.Adam(schedule)
+    # Variables that TensorFlow's first trace would create make it trace the whole step again.
+    optimizer.build(model.trainable_variables)
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
+        optimizer=optimizer,
         loss=loss,
         # For small networks XLA's compilation takes longer than the training.
         jit_compile=False,
