@@ -95,6 +95,17 @@ def test_streaming_takes_what_was_predicted() -> None:
     assert result.instructions == pytest.approx(hint.predicted.instructions, rel=0.1)
 
 
+def test_budgets_that_nothing_meets_are_not_named() -> None:
+    model = tvmtiny.load(_chain(), name="chain")
+    found = tvmtiny.advise(model, CPU, Budget(ram_bytes=500))
+    hints = [hint for hint in found.hints if "ram_budget" in hint.options]
+    assert hints and not any(hint.enough for hint in hints)
+    for hint in hints:
+        assert hint.predicted is not None
+        artifact = tvmtiny.compile(model, CPU, **hint.options)
+        assert artifact.arena_bytes == hint.predicted.ram_bytes
+
+
 def test_other_weights() -> None:
     model = tvmtiny.load(_chain(), name="chain")
     index = model.graph.nodes[0].input(1).index

@@ -251,13 +251,18 @@ class _Asked:
     def _option_hints(self) -> Iterator[Hint]:
         ram = self.budget.ram_bytes
         if ram is not None and self.now.ram_bytes > ram:
-            arena = ram - state_bytes(self.model)
-            slower = self._cost(self.model, ram_budget=arena)
+            states = state_bytes(self.model)
+            slower = self._cost(self.model, ram_budget=ram - states)
+            # A budget that no kernels meet is refused: then the least that they need is named.
+            arena = max(ram, slower.ram_bytes) - states
+            if arena > ram - states:
+                slower = self._cost(self.model, ram_budget=arena)
             change = f"compile with --ram-budget {arena}: slower kernels with less workspace"
             yield self._hint("option", "", change, slower, ram_budget=arena)
-            rows = streamed(self.model, self.target, arena, self.options)
-            change = f"compile with --stream inside --ram-budget {arena}: layers run row by row"
+            rows = streamed(self.model, self.target, ram - states, self.options)
             if rows is not None:
+                arena = max(ram, rows.ram_bytes) - states
+                change = f"compile with --stream inside --ram-budget {arena}: layers run row by row"
                 yield self._hint("option", "", change, rows, stream="inside", ram_budget=arena)
         for goal in ("speed", "size"):
             change = f"compile with --optimize {goal}"
