@@ -62,6 +62,11 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
         ),
         ("b", "ram needs 20,000 bytes of 16,384 available, tcm needs 3 bytes of 2 available;"),
     ),
+    (
+        3,
+        errors.BudgetError("the pruned model", ("ram_bytes", "cycles"), "allow\nmore"),
+        ("the pruned model exceeds the budget of ram_bytes, cycles; allow more",),
+    ),
     (4, errors.ToolMissingError("gcc", "gcc-arm", "to compile"), ("apt-get install gcc-arm",)),
     (
         4,

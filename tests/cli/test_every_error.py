@@ -30,8 +30,9 @@ Words = list[str | Path]
 #: Abstract classes: only their subclasses are raised.
 BASES = {"TvmtinyError", "LinkError"}
 
-#: Classes that need a link in a state that other tests create.
+#: Classes that need Keras, or a link in a state that other tests create.
 ELSEWHERE = {
+    "BudgetError": "cli/test_designing.py::test_budgets_that_are_not_met",
     "DeviceFaultError": "project/test_board_errors.py::test_errors_of_a_board",
     "LinkClosedError": "rpc/test_link.py::test_a_board_that_goes_away",
     "LinkProtocolError": "rpc/test_link.py::test_another_hello",

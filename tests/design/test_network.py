@@ -148,6 +148,7 @@ def test_data_sets_that_cannot_be_used(tmp_path: Path) -> None:
     broken[5, 0, 0, 0] = np.nan
     for arrays, words in (
         ((x, y * 0, x, y * 0), "only one class"),
+        ((x.astype(float) * 1e300, y, x, y), "finite float32 numbers, got sample 0"),
         ((broken, y, x, y), "sample 5, the first of them"),
         ((x, y, x[:, :4], y), "the shape differs"),
         ((x, y.astype(float), x, y), "integers from 0"),
@@ -179,6 +180,12 @@ def test_build_functions_that_cannot_be_used(tmp_path: Path) -> None:
         read_build(f"{file}:other")
     file.write_text("1 / 0", encoding="utf-8")
     with pytest.raises(InputError, match="ZeroDivisionError"):
+        read_build(str(file))
+    file.write_text("def build(trial:", encoding="utf-8")
+    with pytest.raises(InputError, match="SyntaxError: '\\(' was never closed"):
+        read_build(str(file))
+    file.write_text("raise SystemExit(0)", encoding="utf-8")
+    with pytest.raises(InputError, match="SystemExit: 0"):
         read_build(str(file))
     with pytest.raises(InputError, match="there is no space"):
         space_of("huge", (6, 6, 1), 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import tvmtiny
 from tests.design.keras_samples import every_layer, keras, stripes
+from tests.tools import ROOT
 from tvmtiny.design.distilling import DistilOptions, distil
 from tvmtiny.design.figures import Budget
 from tvmtiny.design.keras_import import from_keras
@@ -31,6 +34,15 @@ def test_every_layer_computes_what_keras_does() -> None:
     assert np.abs(found - model.predict(x, verbose=0)).max() < 1e-5
     made = integers(model, stripes())
     assert tvmtiny.cost(tvmtiny.load(made.content, name="every"), CPU).total.instructions > 0
+
+
+def test_keras_is_imported_without_messages() -> None:
+    keras()
+    program = "from tvmtiny.design.training import keras_package; keras_package()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_models_that_cannot_be_taken() -> None:

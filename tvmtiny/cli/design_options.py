@@ -40,6 +40,30 @@ VerifyOption = Annotated[
 ]
 
 
+def check_outputs(
+    *files: Path | None, folder: Path | None = None, verify: str | None = None
+) -> None:
+    """Check paths and the board to verify on before a training that takes minutes.
+
+    Raises
+    ------
+    OutputPathError
+        A file or the folder cannot be written.
+    UnknownTargetError, BoardFileError
+        There is no such board.
+    """
+    from tvmtiny.host.files import check_path
+    from tvmtiny.targets import resolve
+
+    for file in files:
+        if file is not None:
+            check_path(file)
+    if folder is not None:
+        check_path(folder, folder=True)
+    if verify is not None:
+        resolve(verify)
+
+
 def budget(ram: str | None, flash: str | None, deadline: str | None) -> Budget:
     """Parse the limits of a budget.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
-from tvmtiny.cli.design_options import CpuOption, DatasetArgument, VerifyOption
+from tvmtiny.cli.design_options import CpuOption, DatasetArgument, VerifyOption, check_outputs
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,6 +71,7 @@ def distil(
         from tvmtiny.host.files import write_bytes
         from tvmtiny.report.training_tables import distil_summary, distil_tables
 
+        check_outputs(output, verify=verify)
         samples = read_dataset(data)
         tuning = replace(FINE_TUNING, epochs=fine_tune) if fine_tune else None
         options = DistilOptions(temperature, share, TrainOptions(epochs), tuning, compare)

@@ -17,7 +17,9 @@ from tvmtiny.cli.design_options import (
     RamOption,
     VerifyOption,
     budget,
+    check_outputs,
 )
+from tvmtiny.errors import BudgetError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,6 +74,7 @@ def precision(
         from tvmtiny.report.training_tables import precision_summary, precision_tables
 
         limits = budget(ram, flash, deadline)
+        check_outputs(output, verify=verify)
         samples = read_dataset(data)
         tuning = replace(FINE_TUNING, epochs=fine_tune) if fine_tune else None
         options = PrecisionOptions(least_agreement=least, fine_tuning=tuning)
@@ -83,6 +86,8 @@ def precision(
             verified = verify_content(found.content, samples, verify, tell)
     if json:
         print_json(precision_summary(found, verified))
-        return
-    for table in precision_tables(found, verified):
-        console().print(table)
+    else:
+        for table in precision_tables(found, verified):
+            console().print(table)
+    if found.over:
+        raise BudgetError("the chosen model", found.over, "allow more, or prune the model first")

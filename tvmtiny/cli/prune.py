@@ -16,7 +16,9 @@ from tvmtiny.cli.design_options import (
     RamOption,
     VerifyOption,
     budget,
+    check_outputs,
 )
+from tvmtiny.errors import BudgetError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,6 +66,7 @@ def prune(
         from tvmtiny.report.design_tables import prune_summary, prune_tables
 
         limits = budget(ram, flash, deadline)
+        check_outputs(output, verify=verify)
         samples = read_dataset(data)
         options = PruneOptions(method, steps, TrainOptions(epochs, rate=0.003))
         found = prune_model(read_keras(model), samples, cpu, limits, options, tell)
@@ -77,6 +80,10 @@ def prune(
             verified = (before, after)
     if json:
         print_json(prune_summary(found, verified))
-        return
-    for table in prune_tables(found, verified):
-        console().print(table)
+    else:
+        for table in prune_tables(found, verified):
+            console().print(table)
+    if found.over:
+        raise BudgetError(
+            "the pruned model", found.over, "allow more, or start from a smaller model"
+        )

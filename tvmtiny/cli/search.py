@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,12 @@ from tvmtiny.cli.design_options import (
     RamOption,
     VerifyOption,
     budget,
+    check_outputs,
 )
+from tvmtiny.errors import BudgetError
+
+if TYPE_CHECKING:
+    from tvmtiny.design.search import SearchResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,6 +93,7 @@ def search(
         from tvmtiny.report.search_page import search_page
 
         limits = budget(ram, flash, deadline)
+        check_outputs(report, folder=output, verify=verify)
         samples = read_dataset(data)
         chosen = read_build(build) if build else space_of(space, samples.shape, samples.classes)
         found = search_networks(
@@ -111,6 +117,16 @@ def search(
             write_text(report, search_page(found))
     if json:
         print_json(search_summary(found, verified))
-        return
-    for table in search_tables(found, verified):
-        console().print(table)
+    else:
+        for table in search_tables(found, verified):
+            console().print(table)
+    if not found.front:
+        raise BudgetError(
+            "every network of the search", over(found), "allow more, or search smaller networks"
+        )
+
+
+def over(found: SearchResult) -> tuple[str, ...]:
+    """Return the limits that candidates exceed."""
+    exceeded = {name for one in found.candidates for name in found.budget.over(one.figures)}
+    return tuple(sorted(exceeded))

@@ -41,13 +41,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
-            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
-            _check_samples(f"x_{part}", x)
+            x, y = _samples(f"x_{part}", getattr(self, f"x_{part}")), getattr(self, f"y_{part}")
+            object.__setattr__(self, f"x_{part}", x)
             if y.dtype.kind not in "iu" or y.shape != (len(x),) or (y.size and y.min() < 0):
                 got = f"{y.dtype} {list(y.shape)}"
                 wanted = f"{len(x)} classes, integers from 0"
                 raise InputDataError(f"y_{part}", "wrong dtype, shape or values", wanted, got)
-            object.__setattr__(self, f"x_{part}", x.astype(np.float32))
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             got = f"{list(self.x_train.shape[1:])} and {list(self.x_test.shape[1:])}"
             raise InputDataError(
@@ -73,16 +72,20 @@ class Dataset:
         return int(self.y_train.max()) + 1
 
 
-def _check_samples(name: str, x: np.ndarray) -> None:
+def _samples(name: str, x: np.ndarray) -> np.ndarray:
     if x.dtype.kind not in "fiu" or x.ndim not in (2, 4) or not len(x):
         got = f"{x.dtype} {list(x.shape)}"
         wanted = "numbers, (samples, height, width, channels) or (samples, features)"
         raise InputDataError(name, "wrong dtype or shape", wanted, got)
+    # A number beyond the range of float32 becomes an infinity.
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x.reshape(len(x), -1))).any(axis=1).argmax())
         raise InputDataError(
-            name, "NaN or infinity", "finite numbers", f"sample {bad}, the first of them"
+            name, "NaN or infinity", "finite float32 numbers", f"sample {bad}, the first of them"
         )
+    return x
 
 
 def read_dataset(path: str | os.PathLike[str]) -> Dataset:

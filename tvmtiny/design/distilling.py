@@ -18,6 +18,7 @@ from tvmtiny.design.training import (
     accuracy,
     as_integers,
     calibration,
+    check_fit,
     ends_in_softmax,
     integers,
     keras_package,
@@ -186,6 +187,7 @@ def _check(teacher: Any, student: Any, data: Dataset, options: DistilOptions) ->
             f"the teacher has {teacher.output_shape[-1]} outputs, the student "
             f"{student.output_shape[-1]}; both need the same classes"
         )
+    check_fit(student, data)
     if not (options.temperature >= 1 and 0 <= options.share <= 1):
         raise InputError(
             f"a temperature of {options.temperature} or a share of {options.share} is out of "

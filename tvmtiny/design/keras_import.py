@@ -103,6 +103,13 @@ def _steps(model: Any) -> list[_Step]:
             f"the Keras model has {len(inputs)} inputs and {len(outputs)} outputs; tvmtiny designs "
             "models with one of each"
         )
+    layers = {id(layer) for layer in model.layers}
+    for operation in getattr(model, "operations", ()):
+        if id(operation) not in layers:
+            raise InputError(
+                f"the operation {quoted(operation.name)} is not a layer; use layers only: "
+                f"{', '.join(sorted(KERAS_LAYERS))}"
+            )
     names = {id(inputs[0]): inputs[0].name}
     found: list[_Step] = []
     for layer in model.layers:

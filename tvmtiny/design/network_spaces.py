@@ -112,7 +112,7 @@ def read_build(place: str) -> Build:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {one_line(str(error))}"
         raise InputError(f"{quoted(str(file))} cannot be imported: {reason}") from error
     found = getattr(module, name, None)

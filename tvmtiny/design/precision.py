@@ -13,7 +13,14 @@ from tvmtiny.design.figures import Budget, Figures, figures_of
 from tvmtiny.design.fine_tuning import fine_tuned
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.network import Network, Precisions, Ranges, to_tflite
-from tvmtiny.design.training import TrainOptions, accuracy, as_integers, calibration, outputs_of
+from tvmtiny.design.training import (
+    TrainOptions,
+    accuracy,
+    as_integers,
+    calibration,
+    check_fit,
+    outputs_of,
+)
 from tvmtiny.errors import InputError
 from tvmtiny.estimation.model import cost
 from tvmtiny.frontend import load
@@ -150,8 +157,8 @@ def advise_precision(
     UnknownTargetError, BoardFileError
         If there is no such CPU or board, or the file of the board cannot be used.
     InputError
-        If a parameter is out of range, the model has an unknown layer or no weights, or no layers
-        were measured on the CPU.
+        If a parameter is out of range, the model has an unknown layer or no weights or does not fit
+        the data, or no layers were measured on the CPU.
     """
     options = options or PrecisionOptions()
     budget = budget or Budget()
@@ -165,6 +172,7 @@ def advise_precision(
     network = from_keras(model)
     if not network.weights:
         raise InputError("the model has no layer with weights, so there is no precision to choose")
+    check_fit(model, data)
     compared = _Compared(network, data, resolve(target), options)
     tell("comparing layers alone")
     alone = tuple(compared.alone())

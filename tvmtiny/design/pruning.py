@@ -14,7 +14,7 @@ from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.masks import Masks, hold, masked, prunable
 from tvmtiny.design.measured import MeasuredModel, measured
 from tvmtiny.design.network import Network, Op, Ranges, calibrated_ranges, to_tflite
-from tvmtiny.design.training import TrainOptions, integers, train
+from tvmtiny.design.training import TrainOptions, check_fit, integers, train
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.estimation.model import cost
@@ -171,7 +171,7 @@ def prune(
         If there is no such CPU or board, or the file of the board cannot be used.
     InputError
         If there is no such method, the budget is empty, the model has an unknown layer or nothing
-        to prune, or no layers were measured on the CPU.
+        to prune or does not fit the data, or no layers were measured on the CPU.
     """
     options = options or PruneOptions()
     if options.method not in METHODS:
@@ -185,6 +185,7 @@ def prune(
     network = from_keras(model)
     if not prunable(network):
         raise InputError("the model has no layer to prune: only its last layer has weights")
+    check_fit(model, data)
     tell("measuring the model")
     before = measured(integers(model, data), resolved)
     ranges = calibrated_ranges(network, data.x_train[:_CALIBRATION])

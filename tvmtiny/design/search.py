@@ -257,11 +257,16 @@ class _Search:
             model = self._build(trial)
         except (TvmtinyError, optuna.TrialPruned):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
             raise InputError(
                 f"the build function failed in trial {trial.number}: {reason}"
             ) from error
+        if hasattr(model, "layers") and not getattr(model, "built", True):
+            raise InputError(
+                f"the build function returned a model without a known input in trial {trial.number}"
+                "; begin it with keras.Input"
+            )
         if not hasattr(model, "layers") or not hasattr(model, "outputs"):
             raise InputError(
                 f"the build function returned a {type(model).__name__} in trial {trial.number}; it "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -16,7 +19,7 @@ from tvmtiny.errors.base import one_line, quoted
 from tvmtiny.frontend import load
 from tvmtiny.host.imports import importing
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES
-from tvmtiny.oracle import run_litert_outputs
+from tvmtiny.oracle import run_litert_outputs, silenced
 
 __all__ = [
     "Integers",
@@ -24,6 +27,7 @@ __all__ = [
     "accuracy",
     "as_integers",
     "calibration",
+    "check_fit",
     "fit",
     "integers",
     "keras_package",
@@ -85,8 +89,11 @@ def keras_package() -> Any:
         If Keras or its backend is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with importing("keras", "'tvmtiny[design]'", "to build and train models"):
+    # TensorFlow logs before it reads how much it may log.
+    with silenced(), importing("keras", "'tvmtiny[design]'", "to build and train models"):
         import keras
+    # Each network is a new function for TensorFlow, which warns of that.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
 
 
@@ -101,6 +108,16 @@ def read_keras(path: str | os.PathLike[str]) -> Any:
         If the file cannot be read.
     """
     keras = keras_package()
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(
+            f"{quoted(os.fspath(path))} is not a readable Keras model: there is no such file"
+        )
+    if file.suffix == ".keras" and not is_zipfile(file):
+        raise InputError(
+            f"{quoted(os.fspath(path))} is not a readable Keras model: it is no zip archive, as "
+            "model.save writes"
+        )
     try:
         return keras.models.load_model(os.fspath(path))
     except Exception as error:
@@ -142,16 +159,7 @@ def train(
     options = options or TrainOptions()
     keras = keras_package()
     keras.utils.set_random_seed(options.seed)
-    if tuple(model.input_shape[1:]) != data.shape:
-        raise InputError(
-            f"the model takes inputs of shape {list(model.input_shape[1:])}, but samples have "
-            f"shape {list(data.shape)}"
-        )
-    if model.output_shape[-1] < data.classes:
-        raise InputError(
-            f"the model has {model.output_shape[-1]} outputs, but the data has {data.classes} "
-            "classes"
-        )
+    check_fit(model, data)
     logits = not ends_in_softmax(model)
     fit(
         model,
@@ -161,6 +169,31 @@ def train(
         loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
         callbacks=callbacks,
     )
+
+
+def check_fit(model: Any, data: Dataset) -> None:
+    """Check that a Keras model takes the samples, and has an output for each class.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    if tuple(model.input_shape[1:]) != data.shape:
+        raise InputError(
+            f"the model takes inputs of shape {list(model.input_shape[1:])}, but samples have "
+            f"shape {list(data.shape)}"
+        )
+    shape = list(model.output_shape[1:])
+    if len(shape) != 1:
+        raise InputError(
+            f"the model has outputs of shape {shape}, but a classifier has one for each class; "
+            "put a Flatten before its last layer"
+        )
+    if shape[0] < data.classes:
+        raise InputError(
+            f"the model has {shape[0]} outputs, but the data has {data.classes} classes"
+        )
 
 
 def fit(

@@ -9,6 +9,7 @@ Code  Class                      Meaning
 2     :class:`InputError`        The model, the input data, a name or a path given is not usable.
 3     :class:`CapacityError`     The model does not fit the memory of the board.
 3     :class:`RamBudgetError`    The model does not fit the RAM that was allowed.
+3     :class:`BudgetError`       No model within a budget was found.
 4     :class:`ToolMissingError`  A compiler or an emulator is not installed.
 5     :class:`BuildError`        The compiler or the linker refused the generated project.
 6     :class:`DeviceError`       The firmware faulted, timed out or answered nonsense.
@@ -47,6 +48,7 @@ from tvmtiny.errors.model import (
 from tvmtiny.errors.model_image import ImageError
 from tvmtiny.errors.on_device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
 from tvmtiny.errors.resources import (
+    BudgetError,
     BuildError,
     CapacityError,
     RamBudgetError,
@@ -56,6 +58,7 @@ from tvmtiny.errors.resources import (
 
 __all__ = [
     "BoardFileError",
+    "BudgetError",
     "BuildError",
     "CapacityError",
     "CheckError",

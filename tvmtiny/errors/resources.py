@@ -116,6 +116,30 @@ class RamBudgetError(TvmtinyError):
 
 
 @dataclass(eq=False)
+class BudgetError(TvmtinyError):
+    """No model within a budget was found.
+
+    Attributes
+    ----------
+    result
+        The best that was found.
+    over
+        Names of the limits that it exceeds.
+    remedy
+        What may help.
+    """
+
+    exit_code = 3
+    result: str
+    over: tuple[str, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        limits = ", ".join(self.over)
+        return f"{one_line(self.result)} exceeds the budget of {limits}; {one_line(self.remedy)}"
+
+
+@dataclass(eq=False)
 class ToolMissingError(TvmtinyError):
     """A program or Python package that a step needs is not installed.
 

@@ -11,11 +11,44 @@ from pathlib import Path
 from tvmtiny.errors import OutputPathError
 from tvmtiny.host import interrupts, unfinished
 
-__all__ = ["make_directory", "write_bytes", "write_folder", "write_text", "writing"]
+__all__ = [
+    "check_path",
+    "make_directory",
+    "write_bytes",
+    "write_folder",
+    "write_text",
+    "writing",
+]
 
 _MODE = 0o644
 #: Characters of a name that its temporary name keeps; each may take 4 of the 255 bytes allowed.
 _SHOWN = 50
+
+
+def check_path(path: Path, folder: bool = False) -> None:
+    """Check that a file could be written, before the work that makes its content.
+
+    Parameters
+    ----------
+    path
+        The file.
+    folder
+        Whether the path is a folder, which may be new together with its parents.
+
+    Raises
+    ------
+    OutputPathError
+        The file or the folder cannot be written.
+    """
+    if folder:
+        path = next(p for p in (path, *path.absolute().parents) if p.exists())
+        reason = 0 if path.is_dir() else errno.ENOTDIR
+    else:
+        reason = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
+    place = path if path.exists() else path.parent
+    reason = reason or (0 if os.access(place, os.W_OK) else errno.EACCES)
+    if reason:
+        raise OutputPathError(path=path, reason=os.strerror(reason))
 
 
 def make_directory(directory: Path) -> None:
