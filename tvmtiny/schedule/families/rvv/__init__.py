@@ -53,6 +53,10 @@ class Rvv(Int8Family):
             "rvv_pixels",
             "rvv_pool",
             "rvv_row_windows",
+            "rvv_sparse_direct",
+            "rvv_sparse_pairs",
+            "rvv_sparse_pixels",
+            "rvv_sparse_strip",
             "rvv_strip",
             "rvv_strip_windows",
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 from tvm import tirx
@@ -12,7 +12,20 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.assembly import text
 from tvmtiny.schedule.families.rvv import packing
-from tvmtiny.schedule.families.rvv.strips import Strips, lying, rows_of_strips
+from tvmtiny.schedule.families.rvv.sparse import (
+    SKETCHES,
+    decide_sparse,
+    plan_of,
+    smaller_sparse,
+    sparse_sketches,
+)
+from tvmtiny.schedule.families.rvv.strips import (
+    Strips,
+    copied_first,
+    lying,
+    patch_of,
+    rows_of_strips,
+)
 from tvmtiny.schedule.families.rvv.tile import Tile, best_pixels, tile_code
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, plain_layer
@@ -33,9 +46,6 @@ _UNROLLS = (2, 4, 8, 16)
 #: The inputs of an iteration are copied if that takes at most this share of its instructions.
 _STAGED_SHARE = 1 / 64
 
-#: Instructions that copy 128 bytes, and instructions around a copy and its iteration.
-_COPY, _STAGE = 7, 30
-
 #: Most rows of strips that a tuner may choose.
 _ROWS = 8
 
@@ -55,8 +65,15 @@ def implement_matrix(
     scaling = _scaling(node, oracle)
     if scaling is None:
         return None
+    if decisions and decisions["sketch"] in SKETCHES:
+        plan = plan_of(node, layer, scaling, decisions)
+        return None if plan is None else plan.implementation()
     chosen = dict(decisions) if decisions else _decide(node, layer, scaling, goal)
-    return _Matrix(node, layer, scaling, chosen).implementation()
+    matrix = _Matrix(node, layer, scaling, chosen)
+    made = matrix.implementation()
+    if decisions:
+        return made
+    return decide_sparse(node, layer, scaling, goal, made, matrix.code_bytes) or made
 
 
 def matrix_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
@@ -72,13 +89,16 @@ def matrix_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         assert layer.geometry is not None
         rows = tuple(n for n in rows_of_strips(layer.geometry) if n <= _ROWS)
         decisions.append(Decision("rows", rows))
-    return (Sketch(kind, tuple(decisions)),)
+    return (Sketch(kind, tuple(decisions)), *sparse_sketches(layer))
 
 
 def smaller_matrix(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Yield decisions with smaller strips, the largest first."""
+    """Yield decisions with smaller strips or steps, the largest first."""
     layer = _layer(node)
-    if layer is not None and layer.geometry is not None and "rows" in decisions:
+    if layer is not None and decisions["sketch"] in SKETCHES:
+        yield from smaller_sparse(node, layer, decisions)
+        yield _plain(layer, Goal.BALANCED)
+    elif layer is not None and layer.geometry is not None and "rows" in decisions:
         for rows in reversed(rows_of_strips(layer.geometry)):
             if rows < int(decisions["rows"]):
                 yield {**decisions, "rows": rows}
@@ -106,14 +126,18 @@ def _kind(layer: Layer) -> str:
 
 def _decide(node: Node, layer: Layer, scaling: Scaling, goal: Goal) -> dict[str, int | str]:
     """Apply the default rule: strips of one row, and copied inputs if copies cost little."""
-    kind = _kind(layer)
-    decided: dict[str, int | str] = {"sketch": kind, "unroll": _UNROLL[goal]}
-    if kind == STRIP:
-        return {**decided, "rows": 1}
-    if kind == DIRECT:
+    decided = _plain(layer, goal)
+    if decided["sketch"] != PIXELS:
         return decided
     staged = _Matrix(node, layer, scaling, {**decided, "staged": 1})
     return {**decided, "staged": int(staged.worth_staging)}
+
+
+def _plain(layer: Layer, goal: Goal) -> dict[str, int | str]:
+    """Return the default decisions without copied inputs."""
+    kind = _kind(layer)
+    others = {STRIP: {"rows": 1}, PIXELS: {"staged": 0}, DIRECT: {}}
+    return {"sketch": kind, "unroll": _UNROLL[goal], **others[kind]}
 
 
 class _Matrix:
@@ -125,22 +149,14 @@ class _Matrix:
         self._node, self._layer, self._scaling = node, layer, scaling
         self._decisions = decisions
         self._strips: Strips | None = None
-        run, depth = layer.pixels, layer.depth
-        rows, row_bytes, row_pitch, pitch = 1, depth, depth, depth
-        geometry = layer.geometry
+        run, geometry = layer.pixels, layer.geometry
         if geometry is not None:
             self._strips = Strips(node, geometry, int(decisions.get("rows", 0)))
-            run, pixel = geometry.output[1], self._strips.pixel
-            rows, row_bytes = geometry.kernel[0], geometry.kernel[1] * pixel
-            row_pitch = geometry.dilation[0] * self._strips.row_bytes
-            pitch = geometry.stride[1] * pixel
-            if row_bytes == row_pitch:
-                # The rows of the filter are contiguous.
-                rows, row_bytes = 1, depth
+            run = geometry.output[1]
+        patch = patch_of(layer, self._strips)
         self._run = run
         unroll = int(decisions["unroll"])
-        sizes = (layer.channels, rows, row_bytes, row_pitch, pitch)
-        tile = Tile(*sizes, scaling.shift, scaling.signed, 1, unroll)
+        tile = Tile(layer.channels, patch, scaling.shift, scaling.signed, 1, unroll)
         self._tile = best_pixels(tile, run)
         self._staged = bool(decisions.get("staged", 0))
         self._x = nest.buffer("x", node.input(0).elements, "int8")
@@ -149,7 +165,7 @@ class _Matrix:
     @property
     def _stage_cost(self) -> int:
         """Instructions that staging adds to an iteration."""
-        return _STAGE + _COPY * -(-self._tile.pixels * self._tile.pitch // 128)
+        return copied_first(self._tile.pixels * self._tile.patch.pitch)
 
     @property
     def worth_staging(self) -> bool:
@@ -157,6 +173,11 @@ class _Matrix:
         tile = self._tile
         several = tile.blocks > 1 and self._run > tile.pixels
         return several and self._stage_cost <= tile.cost * _STAGED_SHARE
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of code, none of whose instructions is compressed."""
+        return 4 * len(tile_code(self._tile))
 
     def implementation(self) -> Implementation:
         """Return the layer's function and its constants."""
@@ -178,7 +199,7 @@ class _Matrix:
         self._stream = nest.buffer("stream", words, "int32")
         workspaces = []
         if strips is None and self._staged:
-            stage = nest.buffer("stage", tile.pixels * tile.pitch, "int8")
+            stage = nest.buffer("stage", tile.pixels * tile.patch.pitch, "int8")
             workspaces, body = [stage], self._staged_turns(stage)
             overlap, staging = self._run_overlap(late=0), "copied pixels"
         elif strips is None:
@@ -210,8 +231,7 @@ class _Matrix:
 
     def _instantiation(self) -> str:
         tile = self._tile
-        sizes = [tile.channels, tile.group.lanes, tile.rows, tile.row_bytes, tile.row_pitch]
-        sizes += [tile.pitch, tile.pixels, tile.shift]
+        sizes = [tile.channels, tile.group.lanes, *astuple(tile.patch), tile.pixels, tile.shift]
         rounding = "SIGNED" if tile.signed else "PLAIN"
         arguments = ", ".join(map(str, sizes))
         code = text(tile_code(tile))
@@ -226,7 +246,7 @@ class _Matrix:
         def call(pixel: int, turns: int) -> tirx.Stmt:
             return nest.call(
                 self._kernel,
-                nest.address(source, start + pixel * tile.pitch),
+                nest.address(source, start + pixel * tile.patch.pitch),
                 nest.address(self._stream),
                 nest.address(self._out, (first + pixel) * tile.channels),
                 turns,
@@ -240,8 +260,8 @@ class _Matrix:
         tile = self._tile
 
         def turn(pixel: nest.Argument) -> list[tirx.Stmt]:
-            source = nest.address(self._x, pixel * tile.pitch)
-            size = tile.pixels * tile.pitch
+            source = nest.address(self._x, pixel * tile.patch.pitch)
+            size = tile.pixels * tile.patch.pitch
             out = nest.address(self._out, pixel * tile.channels)
             return [
                 nest.call("tvmtiny_rvv_copy", nest.address(stage), source, size),
@@ -259,6 +279,6 @@ class _Matrix:
         first = pixels // tile.pixels
         last = np.where(pixels >= self._run - tile.pixels, turns - 1, first)
         distance = smallest_distance(
-            np.repeat(last + late, tile.pitch), np.repeat(first, tile.channels)
+            np.repeat(last + late, tile.patch.pitch), np.repeat(first, tile.channels)
         )
         return Overlap("out", 0, distance)

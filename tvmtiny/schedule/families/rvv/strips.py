@@ -16,10 +16,13 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.matrix_layer import read_patches
+from tvmtiny.schedule.matrix_layer import Layer, read_patches
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
-#: Computes a row of outputs from source, first input and first output position.
+#: Instructions that copy 128 bytes, and instructions around a copy and the call that follows.
+_COPY, _STAGE = 7, 30
+
+#: Computes rows of outputs from source, first input and first output position.
 Row = Callable[[tirx.Buffer, nest.Argument, nest.Argument], list[tirx.Stmt]]
 
 
@@ -34,6 +37,24 @@ def lying(geometry: Window) -> Window:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """The inputs of a pixel.
+
+    Attributes
+    ----------
+    rows, row_bytes, row_pitch
+        Number of runs of inputs, bytes of a run, and bytes from one run to the next.
+    pitch
+        Bytes from the patch of one pixel to that of the next in a row.
+    """
+
+    rows: int
+    row_bytes: int
+    row_pitch: int
+    pitch: int
+
+
+@dataclass(frozen=True)
 class Strips:
     """The division of a layer's rows into strips.
 
@@ -45,11 +66,14 @@ class Strips:
         The window.
     rows
         Output rows of a strip, which divide all rows; 0 if kernels read the input directly.
+    called
+        Output rows that a call of the kernel computes, which divide those of a strip.
     """
 
     node: Node
     geometry: Window
     rows: int
+    called: int = 1
 
     @property
     def images(self) -> int:
@@ -107,10 +131,11 @@ class Strips:
             return (image * height + y) * width
 
         def direct(image: nest.Argument) -> list[tirx.Stmt]:
-            def one(y: nest.Argument) -> list[tirx.Stmt]:
+            def one(index: nest.Argument) -> list[tirx.Stmt]:
+                y = index * self.called
                 return row(x, image * image_bytes + y * step, position(image, y))
 
-            return [nest.loop(height, "y", one)]
+            return [nest.loop(height // self.called, "y", one)]
 
         def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
             assert strip is not None
@@ -120,10 +145,11 @@ class Strips:
             target = nest.address(strip, kept * self.row_bytes)
             statements = [self._copy(x, image, target, first, self.height - kept)]
 
-            def line(y: nest.Argument) -> list[tirx.Stmt]:
+            def line(number: nest.Argument) -> list[tirx.Stmt]:
+                y = number * self.called
                 return row(strip, y * step, position(image, index * self.rows + y))
 
-            statements.append(nest.loop(self.rows, "row", line))
+            statements.append(nest.loop(self.rows // self.called, "row", line))
             if kept:
                 rest = nest.address(strip, advance * self.row_bytes)
                 size = kept * self.row_bytes
@@ -211,6 +237,25 @@ class Strips:
             first = start + self.kept if strip else start
             last_read[image, max(0, first) : max(0, start + self.height)] = step
         return last_read.ravel(), np.repeat(steps, self.rows * geometry.output[1])
+
+
+def copied_first(size: int) -> int:
+    """Estimate the instructions to copy the inputs of a call of a kernel."""
+    return _STAGE + _COPY * -(-size // 128)
+
+
+def patch_of(layer: Layer, strips: Strips | None) -> Patch:
+    """Return the inputs of a pixel; without strips, patches are one run after the other."""
+    geometry = layer.geometry
+    if geometry is None or strips is None:
+        return Patch(1, layer.depth, layer.depth, layer.depth)
+    rows, row_bytes = geometry.kernel[0], geometry.kernel[1] * strips.pixel
+    row_pitch = geometry.dilation[0] * strips.row_bytes
+    pitch = geometry.stride[1] * strips.pixel
+    if row_bytes == row_pitch:
+        # The rows of the filter are contiguous.
+        return Patch(1, layer.depth, layer.depth, pitch)
+    return Patch(rows, row_bytes, row_pitch, pitch)
 
 
 def rows_of_strips(geometry: Window) -> tuple[int, ...]:
