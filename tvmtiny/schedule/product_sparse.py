@@ -7,26 +7,32 @@ those of `product_pairs`, and layers with one pixel the kernel of ``tvmtiny_bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops import Node
+from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.implementation import Decisions, Implementation
-from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
+from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling
 from tvmtiny.schedule.product_blocks import (
     BLOCK,
     BLOCK_CHUNKS,
+    LEAST_GAIN,
     has_blocks,
     pack_blocks,
     stored_blocks,
 )
-from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, provable
+from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, cheapest, provable
 from tvmtiny.schedule.product_pairs import pairs_function
 from tvmtiny.schedule.requantize import Scaling
+
+#: Estimates instructions and bytes of code of a layer.
+Estimate = Callable[[Layer, Decisions], tuple[float, float]]
+#: Implements a layer; returns None if the decisions do not fit.
+Implement = Callable[[Node, Layer, Scaling, Decisions], Implementation | None]
 
 #: Channels of a block of the kernel for one pixel.
 _PAIR = 2
@@ -183,3 +189,82 @@ class SparseSingle:
         )
         instructions = round(self.estimate(layer, decisions)[0])
         return Implementation(function, (node.input(0), packed), decisions, instructions)
+
+
+@dataclass(frozen=True)
+class ProductKernels:
+    """The kernels of a family for all weights and for blocks of zeros, and the choice of one.
+
+    Attributes
+    ----------
+    pairs, single
+        Kernels that skip blocks.
+    pairs_sketch, single_sketch
+        Names of their sketches.
+    dense
+        The other kernels by sketch.
+    """
+
+    pairs: SparsePairs
+    single: SparseSingle
+    pairs_sketch: str
+    single_sketch: str
+    dense: Mapping[str, tuple[Estimate, Implement]]
+
+    def _find(self, decisions: Decisions) -> tuple[Estimate, Implement]:
+        sketch = str(decisions["sketch"])
+        if sketch == self.pairs_sketch:
+            return self.pairs.estimate, self.pairs.implement
+        if sketch == self.single_sketch:
+            return self.single.estimate, self.single.implement
+        return self.dense[sketch]
+
+    def implement(
+        self, node: Node, oracle: Oracle, decide: Callable[[Layer], Decisions | None]
+    ) -> Implementation | None:
+        """Implement a layer by the decisions that `decide` returns.
+
+        None if there are no decisions, or the kernels do not apply or are not proven exact.
+        """
+        layer = plain_layer(node)
+        if layer is None:
+            return None
+        chosen, scaling = decide(layer), plain_scaling(node, oracle)
+        if chosen is None or scaling is None:
+            return None
+        return self._find(chosen)[1](node, layer, scaling, chosen)
+
+    def decide(
+        self, layer: Layer, candidates: Sequence[Decisions], pixels: int | None, goal: Goal
+    ) -> Decisions:
+        """Return the cheapest of dense `candidates` and of kernels that skip blocks.
+
+        Parameters
+        ----------
+        pixels
+            Pixels of a step of the kernels that skip blocks; None for layers of single pixels.
+        """
+        costs = [self._find(chosen)[0](layer, chosen) for chosen in candidates]
+        skipping: Decisions = {"sketch": self.single_sketch}
+        if pixels is not None:
+            chunk = max(BLOCK_CHUNKS)
+            skipping = {"sketch": self.pairs_sketch, "pixels": pixels, "chunk": chunk}
+        if (self.single if pixels is None else self.pairs).applies(layer):
+            cost = self._find(skipping)[0](layer, skipping)
+            if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
+                candidates, costs = [*candidates, skipping], [*costs, cost]
+        return cheapest(candidates, costs, layer, goal)
+
+    def skips_pixels(self, node: Node) -> bool:
+        """Return whether blocks of zeros of a layer that reads pixels can be skipped."""
+        layer = plain_layer(node)
+        return layer is not None and self.single.applies(layer)
+
+    def smaller(self, node: Node, decisions: Decisions, fewest: int) -> Iterator[Decisions]:
+        """Yield decisions of kernels that skip blocks with `fewest` packed pixels, or with none."""
+        if decisions["sketch"] != self.pairs_sketch:
+            return
+        if int(decisions["pixels"]) > fewest:
+            yield {**decisions, "pixels": fewest}
+        if self.skips_pixels(node):
+            yield {"sketch": self.single_sketch}

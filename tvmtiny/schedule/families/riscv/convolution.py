@@ -21,15 +21,15 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     Sketch,
 )
-from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, reads_pixels
-from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS, LEAST_GAIN
+from tvmtiny.schedule.matrix_layer import Layer, plain_layer, reads_pixels
+from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS
 from tvmtiny.schedule.product_chunks import (
     CODES,
     LONG_CHUNKS,
     LONGEST,
-    cheapest,
     useful_unrolls,
 )
+from tvmtiny.schedule.product_sparse import ProductKernels
 from tvmtiny.targets import Cpu
 
 PAIRS, WORDS, BYTES = "riscv_pairs", "riscv_words", "riscv_bytes"
@@ -48,22 +48,12 @@ def implement_convolution(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
     """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
-    layer = plain_layer(node)
-    if layer is None:
-        return None
-    chosen = decisions or _decide(layer, goal)
-    scaling = plain_scaling(node, oracle)
-    if chosen is None or scaling is None:
-        return None
-    return _KERNELS[str(chosen["sketch"])][1](node, layer, scaling, chosen)
+    return _KERNELS.implement(node, oracle, lambda layer: decisions or _decide(layer, goal))
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Yield decisions with fewer packed pixels, or with none if a patch is a pixel."""
-    if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(TILES):
-        yield {**decisions, "pixels": min(TILES)}
-    if decisions["sketch"] == SPARSE and _skips_pixels(node):
-        yield {"sketch": SPARSE_SINGLE}
+    yield from _KERNELS.smaller(node, decisions, min(TILES))
     if decisions["sketch"] != PAIRS:
         return
     if int(decisions["pixels"]) > min(TILES):
@@ -91,15 +81,9 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         chunk = Decision("chunk", _SINGLE_LONGEST)
         sketches.append(Sketch(WORDS, (chunk, *code)))
         sketches.append(Sketch(BYTES, (Decision("tile", BYTES_TILES), chunk, *code)))
-        if _skips_pixels(node):
+        if _KERNELS.skips_pixels(node):
             sketches.append(Sketch(SPARSE_SINGLE))
     return tuple(sketches)
-
-
-def _skips_pixels(node: Node) -> bool:
-    """Return whether blocks of zeros of a layer that reads pixels can be skipped."""
-    layer = plain_layer(node)
-    return layer is not None and sparse.SINGLE.applies(layer)
 
 
 def _steps(pixels: int, channels: int) -> tuple[int, ...]:
@@ -107,7 +91,7 @@ def _steps(pixels: int, channels: int) -> tuple[int, ...]:
     return tuple(n for n in TILES if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
-def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
+def _decide(layer: Layer, goal: Goal) -> Decisions | None:
     """Apply the default rule: fewest instructions, weighed against bytes of code and weights."""
     pixels = _steps(layer.pixels, layer.channels)
     kernels: list[dict[str, int | str]]
@@ -125,23 +109,17 @@ def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
         {**kernel, "codes": codes, "unroll": unroll}
         for kernel, codes, unroll in product(kernels, CODES, useful_unrolls(layer.depth))
     ]
-    costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
-    skipping: list[dict[str, int | str]] = []
-    if pixels and sparse.PAIRS.applies(layer):
-        skipping = [{"sketch": SPARSE, "pixels": step, "chunk": max(BLOCK_CHUNKS)}]
-    elif not pixels and sparse.SINGLE.applies(layer):
-        skipping = [{"sketch": SPARSE_SINGLE}]
-    for chosen in skipping:
-        cost = _KERNELS[str(chosen["sketch"])][0](layer, chosen)
-        if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
-            candidates, costs = [*candidates, chosen], [*costs, cost]
-    return cheapest(candidates, costs, layer, goal)
+    return _KERNELS.decide(layer, candidates, step if pixels else None, goal)
 
 
-_KERNELS = {
-    PAIRS: (estimate_pairs, implement_pairs),
-    WORDS: (estimate_words, implement_words),
-    BYTES: (estimate_bytes, implement_bytes),
-    SPARSE: (sparse.PAIRS.estimate, sparse.PAIRS.implement),
-    SPARSE_SINGLE: (sparse.SINGLE.estimate, sparse.SINGLE.implement),
-}
+_KERNELS = ProductKernels(
+    pairs=sparse.PAIRS,
+    single=sparse.SINGLE,
+    pairs_sketch=SPARSE,
+    single_sketch=SPARSE_SINGLE,
+    dense={
+        PAIRS: (estimate_pairs, implement_pairs),
+        WORDS: (estimate_words, implement_words),
+        BYTES: (estimate_bytes, implement_bytes),
+    },
+)

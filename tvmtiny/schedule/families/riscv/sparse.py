@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tvmtiny.schedule.families.riscv.pairs import HEADERS, PACKING
 from tvmtiny.schedule.product_blocks import BLOCK, pack_blocks
 from tvmtiny.schedule.product_sparse import SparsePairs, SparseSingle
-from tvmtiny.schedule.requantize import Scaling
 
 SPARSE, SPARSE_SINGLE = "riscv_sparse", "riscv_sparse_single"
 
@@ -22,10 +19,6 @@ def _block(chunk: int, pixels: int) -> float:
     return BLOCK * (pairs + _TILE + 2 * sums) + BLOCK // chunk * 3 * sums
 
 
-def _pack(weights: np.ndarray, scaling: Scaling, chunk: int) -> np.ndarray:
-    return pack_blocks(weights, scaling)
-
-
 PAIRS = SparsePairs(
     family="riscv",
     headers=(*HEADERS, "tvmtiny_riscv_sparse.h"),
@@ -36,7 +29,7 @@ PAIRS = SparsePairs(
     frame=450,
     code=3.5,
     packing=PACKING,
-    pack=_pack,
+    pack=lambda weights, scaling, _: pack_blocks(weights, scaling),
 )
 
 SINGLE = SparseSingle(

@@ -27,9 +27,10 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     Sketch,
 )
-from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, reads_pixels
-from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS, LEAST_GAIN
-from tvmtiny.schedule.product_chunks import CODES, LONGEST, UNROLLS, cheapest, useful_unrolls
+from tvmtiny.schedule.matrix_layer import Layer, plain_layer, reads_pixels
+from tvmtiny.schedule.product_blocks import BLOCK_CHUNKS
+from tvmtiny.schedule.product_chunks import CODES, LONGEST, UNROLLS, useful_unrolls
+from tvmtiny.schedule.product_sparse import ProductKernels
 from tvmtiny.targets import Cpu
 
 #: Largest immediate offset of STRB.
@@ -40,22 +41,12 @@ def implement_convolution(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
     """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
-    layer = plain_layer(node)
-    if layer is None:
-        return None
-    chosen = decisions or _decide(layer, cpu, goal)
-    scaling = plain_scaling(node, oracle)
-    if chosen is None or scaling is None:
-        return None
-    return _KERNELS[str(chosen["sketch"])][1](node, layer, scaling, chosen)
+    return _KERNELS.implement(node, oracle, lambda layer: decisions or _decide(layer, cpu, goal))
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Yield decisions with fewer words: some inputs as bytes, fewer pixels, or single pixels."""
-    if decisions["sketch"] == SPARSE and int(decisions["pixels"]) > min(PIXELS):
-        yield {**decisions, "pixels": min(PIXELS)}
-    if decisions["sketch"] == SPARSE and _skips_pixels(node):
-        yield {"sketch": SPARSE_SINGLE}
+    yield from _KERNELS.smaller(node, decisions, min(PIXELS))
     if decisions["sketch"] not in ("pairs", MIXED):
         return
     same: dict[str, int | str] = {name: decisions[name] for name in ("chunk", "codes", "unroll")}
@@ -97,15 +88,9 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         codes = (Decision("chunk", CHUNKS), Decision("codes", CODES))
         sketches.append(Sketch("single", (Decision("tile", tiles), unroll)))
         sketches.append(Sketch("quads", (*codes, unroll)))
-        if _skips_pixels(node):
+        if _KERNELS.skips_pixels(node):
             sketches.append(Sketch(SPARSE_SINGLE))
     return tuple(sketches)
-
-
-def _skips_pixels(node: Node) -> bool:
-    """Return whether blocks of zeros of a layer that reads pixels can be skipped."""
-    layer = plain_layer(node)
-    return layer is not None and sparse.SINGLE.applies(layer)
 
 
 def _quads(codes: int = 1) -> dict[str, int | str]:
@@ -124,7 +109,7 @@ def _pixels(pixels: int, channels: int) -> tuple[int, ...]:
     return tuple(n for n in PIXELS if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
-def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
+def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> Decisions | None:
     """Apply the default rule: fewest instructions, weighed against bytes of code."""
     pixels = _pixels(layer.pixels, layer.channels)
     unrolls = _unrolls(layer.depth, cpu)
@@ -146,24 +131,18 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
     else:
         return None
     candidates = [{**chosen, "unroll": u} for chosen, u in product(open_decisions, unrolls)]
-    costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
-    skipping: list[dict[str, int | str]] = []
-    if pixels and sparse.PAIRS.applies(layer):
-        skipping = [{"sketch": SPARSE, "pixels": pixels[0], "chunk": max(BLOCK_CHUNKS)}]
-    elif not pixels and sparse.SINGLE.applies(layer):
-        skipping = [{"sketch": SPARSE_SINGLE}]
-    for chosen in skipping:
-        cost = _KERNELS[str(chosen["sketch"])][0](layer, chosen)
-        if cost[0] < (1 - LEAST_GAIN) * min(instructions for instructions, _ in costs):
-            candidates, costs = [*candidates, chosen], [*costs, cost]
-    return cheapest(candidates, costs, layer, goal)
+    return _KERNELS.decide(layer, candidates, pixels[0] if pixels else None, goal)
 
 
-_KERNELS = {
-    "pairs": (estimate_pairs, implement_pairs),
-    "quads": (estimate_quads, implement_quads),
-    "single": (estimate_single, implement_single),
-    MIXED: (estimate_mixed, implement_mixed),
-    SPARSE: (sparse.PAIRS.estimate, sparse.PAIRS.implement),
-    SPARSE_SINGLE: (sparse.SINGLE.estimate, sparse.SINGLE.implement),
-}
+_KERNELS = ProductKernels(
+    pairs=sparse.PAIRS,
+    single=sparse.SINGLE,
+    pairs_sketch=SPARSE,
+    single_sketch=SPARSE_SINGLE,
+    dense={
+        "pairs": (estimate_pairs, implement_pairs),
+        "quads": (estimate_quads, implement_quads),
+        "single": (estimate_single, implement_single),
+        MIXED: (estimate_mixed, implement_mixed),
+    },
+)
