@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import pytest
@@ -31,6 +31,8 @@ _TIMEOUT = 300.0
 # No model name ends in an underscore.
 _MAIN_FILE, TOGETHER = "main_.c", "together_.c"
 _LAYERS = "-DTVMTINY_LAYERS"
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,6 +305,15 @@ def run_all_on_host(
         results = [_results(run, layers, outputs, stepped) for run in runs]
         assert not any(file.read() for file in files)
     return results
+
+
+def run_each_on_host(runs: Mapping[Key, HostRun], directory: Path) -> dict[Key, list[HostResult]]:
+    """Run artifacts in one program, and return their results by the keys of `runs`.
+
+    GCC reads each file by itself, as it does for a single artifact.
+    """
+    results = run_all_on_host([*runs.values()], directory, separately=True)
+    return dict(zip(runs, results, strict=True))
 
 
 def _results(

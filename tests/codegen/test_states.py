@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_main, run_on_host
+from host_main import HostRun
+from host_runner import HostResult, run_each_on_host, run_main
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -118,15 +119,35 @@ def _frames(count: int) -> list[Sequence[np.ndarray]]:
     return [[rng.integers(-40, 40, SHAPE).astype(np.int8)] for _ in range(count)]
 
 
-@pytest.mark.parametrize("io", ["arena", "external"])
+_PLACES = ("arena", "external")
+_FRAMES = _frames(6)
+
+
+@pytest.fixture(scope="module")
+def results(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[tuple[str, str], Sequence[HostResult]]:
+    """The results of all models with inputs and outputs in both places, in one program."""
+    runs = {}
+    for name, build in MODELS.items():
+        for io in _PLACES:
+            model = tvmtiny.load(build(), name=f"{name}_{io}")
+            artifact = tvmtiny.compile(model, "cortex-m4", io=io)
+            runs[name, io] = HostRun(artifact, _FRAMES, successive=True)
+    return run_each_on_host(runs, tmp_path_factory.mktemp("states"))
+
+
+@pytest.mark.parametrize("io", _PLACES)
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_frame_after_frame(name: str, io: str, tmp_path: Path) -> None:
-    content, frames = MODELS[name](), _frames(6)
-    model = tvmtiny.load(content, name=name)
-    artifact = tvmtiny.compile(model, "cortex-m4", io=io)
-    results = run_on_host(artifact, frames, tmp_path, successive=True)
-    for result, expected in zip(results, run_litert_frames(content, frames), strict=True):
-        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+def test_frame_after_frame(
+    name: str, io: str, results: Mapping[tuple[str, str], Sequence[HostResult]]
+) -> None:
+    content = MODELS[name]()
+    graph = tvmtiny.load(content).graph
+    for result, expected in zip(
+        results[name, io], run_litert_frames(content, _FRAMES), strict=True
+    ):
+        for tensor, output in zip(graph.outputs, result.outputs, strict=True):
             np.testing.assert_array_equal(output.data, expected[tensor.index])
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_each_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -109,18 +110,21 @@ def _in_front() -> bytes:
 MODELS = {"folded": _folded, "distributed": _distributed, "in_front": _in_front}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_open_inside(name: str, tmp_path: Path) -> None:
-    model = tvmtiny.load(MODELS[name](), name=name)
-    artifact = tvmtiny.compile(model, "cortex-m4")
-    inputs = [tvmtiny.make_inputs(f"random:{seed}", artifact.inputs) for seed in (1, 2)]
-    for sample, result in zip(inputs, run_on_host(artifact, inputs, tmp_path), strict=True):
-        oracle, values = oracle_tensors(model, sample)
-        assert oracle == "litert-reference"
-        for output, tensor in zip(result.outputs, model.graph.outputs, strict=True):
-            expected = values[tensor.index]
-            assert output.data.shape == expected.shape
-            np.testing.assert_allclose(output.data, expected, rtol=1e-5, atol=1e-5)
+def test_open_inside(tmp_path: Path) -> None:
+    models = {name: tvmtiny.load(build(), name=name) for name, build in MODELS.items()}
+    runs = {}
+    for name, model in models.items():
+        artifact = tvmtiny.compile(model, "cortex-m4")
+        inputs = [tvmtiny.make_inputs(f"random:{seed}", artifact.inputs) for seed in (1, 2)]
+        runs[name] = HostRun(artifact, inputs)
+    for name, results in run_each_on_host(runs, tmp_path).items():
+        for sample, result in zip(runs[name].input_sets, results, strict=True):
+            oracle, values = oracle_tensors(models[name], sample)
+            assert oracle == "litert-reference"
+            for output, tensor in zip(result.outputs, models[name].graph.outputs, strict=True):
+                expected = values[tensor.index]
+                assert output.data.shape == expected.shape
+                np.testing.assert_allclose(output.data, expected, 1e-5, 1e-5, err_msg=name)
 
 
 def test_open_inputs_are_refused() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import layer_cases as cases
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_each_on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_cases import Layer, Operand
@@ -92,19 +93,20 @@ def test_halves_round_away_from_zero() -> None:
         np.testing.assert_array_equal(cases.reference(layer, [halves], oracle), expected)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
-def test_floats_that_no_integer_can_hold_saturate(dtype: str, tmp_path: Path) -> None:
+def test_floats_that_no_integer_can_hold_saturate(tmp_path: Path) -> None:
     """LiteRT converts these values to int32, which is undefined."""
     x = np.array([3e38, -3e38, np.inf, -np.inf, np.nan, 1e12, -1e12, 0], np.float32)
-    zero = 0 if dtype == "int16" else 3
-    layer = _layer(Operand(x.shape, "float32"), Operand(x.shape, dtype, 0.17, zero))
-    ends = np.iinfo(dtype)
-    wanted = [ends.max, ends.min, ends.max, ends.min, ends.min, ends.max, ends.min, zero]
-    for oracle in Oracle:
-        np.testing.assert_array_equal(cases.reference(layer, [x], oracle), wanted)
-    artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="saturates"), "cortex-m4")
-    (result,) = run_on_host(artifact, [[x]], tmp_path)
-    np.testing.assert_array_equal(result.outputs[0].data, wanted)
+    runs, wanted = {}, {}
+    for dtype, zero in ("int8", 3), ("uint8", 3), ("int16", 0):
+        layer = _layer(Operand(x.shape, "float32"), Operand(x.shape, dtype, 0.17, zero))
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        wanted[dtype] = [high, low, high, low, low, high, low, zero]
+        for oracle in Oracle:
+            np.testing.assert_array_equal(cases.reference(layer, [x], oracle), wanted[dtype])
+        model = tvmtiny.load(layer.model(), name=f"saturates_{dtype}")
+        runs[dtype] = HostRun(tvmtiny.compile(model, "cortex-m4"), [[x]])
+    for dtype, (result,) in run_each_on_host(runs, tmp_path).items():
+        np.testing.assert_array_equal(result.outputs[0].data, wanted[dtype], dtype)
 
 
 _LONG = Tensor(2, "z", (1, 4), "int32", Quantization((0.5,), (3,)))

@@ -17,6 +17,7 @@ def passing(
     scale: float,
     zero_point: int,
     attach: bool = True,
+    name: str = "passing",
 ) -> tvmtiny.Model:
     """A model whose output is its input, which `front_end` computes for `rows` rows."""
     width = front_end.features
@@ -25,7 +26,7 @@ def passing(
     shape = b.constant("shape", np.array([1, rows * width], np.int32))
     y = b.tensor("y", (1, rows * width), "int8", scale=scale, zero_point=zero_point)
     b.op("RESHAPE", [x, shape], [y], {"new_shape": [1, rows * width]})
-    model = tvmtiny.load(b.build([y]), name="passing")
+    model = tvmtiny.load(b.build([y]), name=name)
     if not attach:
         return model
     detection = tvmtiny.Detection(classes=(0,))

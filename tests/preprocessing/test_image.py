@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_each_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -23,7 +24,7 @@ def _picture(format: str, height: int = 12, width: int = 17) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
 
 
-def _model(shape: tuple[int, int, int], scale: float = 0.02) -> tvmtiny.Model:
+def _model(shape: tuple[int, int, int], scale: float = 0.02, name: str = "seen") -> tvmtiny.Model:
     """A model that returns its input."""
     count = int(np.prod(shape))
     b = ModelBuilder()
@@ -31,7 +32,7 @@ def _model(shape: tuple[int, int, int], scale: float = 0.02) -> tvmtiny.Model:
     to = b.constant("shape", np.array([1, count], np.int32))
     y = b.tensor("y", (1, count), "int8", scale=scale, zero_point=-5)
     b.op("RESHAPE", [x, to], [y], {"new_shape": [1, count]})
-    return tvmtiny.load(b.build([y]), name="seen")
+    return tvmtiny.load(b.build([y]), name=name)
 
 
 def _real_values(front: ImageInput, image: np.ndarray) -> np.ndarray:
@@ -79,24 +80,26 @@ def test_colours() -> None:
     np.testing.assert_array_equal(pixels, [[255, 255, 255], [0, 255, 0], [132, 130, 132]])
 
 
-@pytest.mark.parametrize(
-    ("format", "shape", "settings"),
-    (
-        ("rgb565", (6, 8, 3), {"mean": "123.7,116.3,103.5", "scale": "0.017,0.0175,0.0174"}),
-        ("rgb565be", (5, 7, 1), {"crop_top": 2, "crop_left": 3, "crop_width": 9}),
-        ("rgb888", (12, 17, 3), {"resize": "nearest", "mean": 127.5, "scale": 0.0078}),
-        ("grey", (20, 3, 1), {"scale": 0.003}),
-    ),
-)
-def test_c_on_host(
-    format: str, shape: tuple[int, int, int], settings: dict[str, object], tmp_path: Path
-) -> None:
-    front_end = tvmtiny.front_end("image", settings={**_SMALL, "format": format, **settings})
-    model = tvmtiny.with_front_end(_model(shape), front_end)
-    sets = [[_picture(format)], [np.full_like(_picture(format), 255)]]
-    results = run_on_host(tvmtiny.compile(model, "mps2-an386"), sets, tmp_path)
-    for expected, result in zip(in_turn(model, sets), results, strict=True):
-        np.testing.assert_array_equal(result.outputs[0].data, expected)
+#: Shapes of the model's input, and settings, by format.
+_CASES: dict[str, tuple[tuple[int, int, int], dict[str, object]]] = {
+    "rgb565": ((6, 8, 3), {"mean": "123.7,116.3,103.5", "scale": "0.017,0.0175,0.0174"}),
+    "rgb565be": ((5, 7, 1), {"crop_top": 2, "crop_left": 3, "crop_width": 9}),
+    "rgb888": ((12, 17, 3), {"resize": "nearest", "mean": 127.5, "scale": 0.0078}),
+    "grey": ((20, 3, 1), {"scale": 0.003}),
+}
+
+
+def test_c_on_host(tmp_path: Path) -> None:
+    models, runs = {}, {}
+    for format, (shape, settings) in _CASES.items():
+        front_end = tvmtiny.front_end("image", settings={**_SMALL, "format": format, **settings})
+        models[format] = tvmtiny.with_front_end(_model(shape, name=format), front_end)
+        sets = [[_picture(format)], [np.full_like(_picture(format), 255)]]
+        runs[format] = HostRun(tvmtiny.compile(models[format], "mps2-an386"), sets)
+    for format, results in run_each_on_host(runs, tmp_path).items():
+        in_numpy = in_turn(models[format], runs[format].input_sets)
+        for expected, result in zip(in_numpy, results, strict=True):
+            np.testing.assert_array_equal(result.outputs[0].data, expected, format)
 
 
 @on_qemu

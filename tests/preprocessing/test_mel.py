@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_each_on_host
 
 import tvmtiny
 from tests.preprocessing.features import in_turn, passing
@@ -98,10 +99,10 @@ def test_definitions_of_librosa() -> None:
     np.testing.assert_allclose(mel.real_features(samples), expected, atol=1e-5)
 
 
-def _model(name: str, rows: int, **settings: object) -> tvmtiny.Model:
-    front_end = tvmtiny.front_end(name, settings=settings)
+def _model(front: str, rows: int, name: str = "mel", **settings: object) -> tvmtiny.Model:
+    front_end = tvmtiny.front_end(front, settings=settings)
     scale = 0.005 if settings.get("convention") == "mlperf" else 0.8
-    return passing(front_end, rows, scale=scale, zero_point=20)
+    return passing(front_end, rows, scale=scale, zero_point=20, name=name)
 
 
 _CASES = {
@@ -115,17 +116,20 @@ _CASES = {
 }
 
 
-@pytest.mark.parametrize("case", sorted(_CASES))
-def test_c_on_host(case: str, tmp_path: Path) -> None:
+def test_c_on_host(tmp_path: Path) -> None:
     """Several windows in a call, odd lengths of windows, and all kept state."""
-    name, settings = _CASES[case]
-    model = _model(name, 3, **settings)
-    samples = model.graph.inputs[0].elements
-    whole = np.concatenate([sound(kind, 4 * samples) for kind in _KINDS])
-    sets = [[part.reshape(1, -1)] for part in whole.reshape(-1, samples)]
-    results = run_on_host(tvmtiny.compile(model, "mps2-an386"), sets, tmp_path, successive=True)
-    for expected, result in zip(in_turn(model, sets), results, strict=True):
-        np.testing.assert_array_equal(result.outputs[0].data, expected)
+    models, runs = {}, {}
+    for case, (front, settings) in _CASES.items():
+        models[case] = _model(front, 3, case, **settings)
+        samples = models[case].graph.inputs[0].elements
+        whole = np.concatenate([sound(kind, 4 * samples) for kind in _KINDS])
+        sets = [[part.reshape(1, -1)] for part in whole.reshape(-1, samples)]
+        artifact = tvmtiny.compile(models[case], "mps2-an386")
+        runs[case] = HostRun(artifact, sets, successive=True)
+    for case, results in run_each_on_host(runs, tmp_path).items():
+        in_numpy = in_turn(models[case], runs[case].input_sets)
+        for expected, result in zip(in_numpy, results, strict=True):
+            np.testing.assert_array_equal(result.outputs[0].data, expected, case)
 
 
 @on_qemu
