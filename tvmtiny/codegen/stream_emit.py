@@ -263,7 +263,7 @@ class StreamEmitter(Emitter):
                 # A slice may end between the moves and the work.
                 index = begin + event.layer
                 works.append(StreamPiece(tuple(before), index, cycles=_moved(work, event)))
-                before, event = [], replace(event, before=())
+                before, event = [], event._replace(before=())
             works += self._event(work, event, before)
         return works
 

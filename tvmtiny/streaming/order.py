@@ -68,15 +68,12 @@ class _Run:
     def __init__(self, segment: Segment, rows: tuple[int, ...], shared: bool) -> None:
         self._segment, self._rows, self._shared = segment, rows, shared
         self._layers, self._tensors = segment.layers, segment.tensors
-        self._producers = {layer.writes: k for k, layer in enumerate(segment.layers)}
-        self._readers = {
-            name: [k for k, layer in enumerate(segment.layers) if name in layer.reads]
-            for name in segment.tensors
-        }
-        self._top = {name: segment.margins(name)[0] for name in segment.tensors}
+        self._producers, self._readers = segment.producers, segment.readers
+        self._top = segment.tops
         #: Number of output rows that each layer has computed, or of input rows that it has added
-        #: up.
+        #: up; and the first input row that it still needs.
         self._done = [0] * len(rows)
+        self._lows = [0] * len(rows)
         #: Kind, layer or tensor, first row and number of rows of each event, in order.
         self._order: list[_Work] = []
         self._windows = Windows(
@@ -88,7 +85,9 @@ class _Run:
         )
 
     def _begin(self) -> dict[str, _State]:
-        self._done = [0] * len(self._rows)
+        for layer in range(len(self._rows)):
+            self._done[layer] = 0
+            self._advance(layer, 0)
         states = {}
         for name, tensor in self._tensors.items():
             top = self._top[name]
@@ -104,19 +103,28 @@ class _Run:
         rules = [self._layers[k].rule for k in self._readers[name]]
         return len(rules) == 1 and not rules[0].fold and rules[0].reach >= rules[0].stride
 
-    def _low(self, layer: int) -> int:
-        """The first input row that a layer still needs."""
-        rule, done = self._layers[layer].rule, self._done[layer]
+    def _advance(self, layer: int, rows: int) -> None:
+        """Count rows that a layer has computed or added up."""
+        self._done[layer] = done = self._done[layer] + rows
+        rule = self._layers[layer].rule
         if rule.fold:
-            return done
-        if done >= self._tensors[self._layers[layer].writes].height:
-            return _FAR
-        return rule.low(done)
+            self._lows[layer] = done
+        elif done >= self._tensors[self._layers[layer].writes].height:
+            self._lows[layer] = _FAR
+        else:
+            self._lows[layer] = rule.low(done)
+
+    def _keep(self, name: str) -> int:
+        """The first row of a tensor that any reader still needs."""
+        readers = self._readers[name]
+        if len(readers) == 1:
+            return self._lows[readers[0]]
+        return min([self._lows[k] for k in readers], default=_FAR)
 
     def _needed(self, name: str) -> int:
         """The first row of a tensor with a window that its reader still needs."""
         layer = self._readers[name][0]
-        low = self._low(layer)
+        low = self._lows[layer]
         return max(low, 0) if self._layers[layer].rule.clips else low
 
     def order(self) -> None:
@@ -133,8 +141,7 @@ class _Run:
 
     def _room(self, name: str, rows: int) -> None:
         state = self._states[name]
-        keep = min((self._low(k) for k in self._readers[name]), default=_FAR)
-        drop = min(max(keep - state.first, 0), state.count)
+        drop = min(max(self._keep(name) - state.first, 0), state.count)
         state.first, state.count = state.first + drop, state.count - drop
         state.capacity = max(state.capacity, state.count + rows)
         state.count += rows
@@ -176,7 +183,7 @@ class _Run:
         self._order.append((Kind.CALL, layer, done, rows))
         self._room(name, rows)
         self._states[name].made += rows
-        self._done[layer] += rows
+        self._advance(layer, rows)
         return True
 
     def _first_rows(self, layer: int) -> int:
@@ -198,12 +205,12 @@ class _Run:
             return False
         if done == height:
             self._order.append((Kind.FINISH, layer, 0, 1))
-            self._done[layer] += 1
+            self._advance(layer, 1)
             return True
         rows = min(self._rows[layer], height - done)
         self._need(layer, done + rows)
         self._order.append((Kind.FOLD, layer, done, rows))
-        self._done[layer] += rows
+        self._advance(layer, rows)
         return True
 
     def schedule(self) -> Schedule:
@@ -286,7 +293,7 @@ class _Run:
                         written[output][made] = number
             if output == self._segment.output and kind is not Kind.FOLD:
                 first_write[row : row + rows] = number
-            self._done[layer] += rows
+            self._advance(layer, rows)
             for name in self._layers[layer].reads:
                 if name in self._windows:
                     self._windows[name].drop(self._needed(name))
@@ -314,8 +321,7 @@ class _Run:
         Append the moves that make room to `before`.
         """
         state = self._states[name]
-        keep = min((self._low(k) for k in self._readers[name]), default=_FAR)
-        drop = min(max(keep - state.first, 0), state.count)
+        drop = min(max(self._keep(name) - state.first, 0), state.count)
         state.first, state.count = state.first + drop, state.count - drop
         state.unused += drop
         if not state.count:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -86,6 +88,24 @@ class Segment:
         """The name of the segment's output, which its last layer writes."""
         return self.layers[-1].writes
 
+    @cached_property
+    def producers(self) -> Mapping[str, int]:
+        """The layer that writes each tensor, by position."""
+        return {layer.writes: k for k, layer in enumerate(self.layers)}
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[int, ...]]:
+        """The layers that read each tensor, by position."""
+        return {
+            name: tuple(k for k, layer in enumerate(self.layers) if name in layer.reads)
+            for name in self.tensors
+        }
+
+    @cached_property
+    def tops(self) -> Mapping[str, int]:
+        """Rows of padding above each tensor; see `margins`."""
+        return {name: self.margins(name)[0] for name in self.tensors}
+
     def margins(self, tensor: str) -> tuple[int, int]:
         """Rows of padding above and below a tensor that its readers read.
 
@@ -122,8 +142,7 @@ class Kind(IntEnum):
     FINISH = 3
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """A move of rows; positions are slots of one row."""
 
     tensor: str
@@ -132,8 +151,7 @@ class Move:
     target: int = 0
 
 
-@dataclass(frozen=True)
-class Fill:
+class Fill(NamedTuple):
     """A slot to fill with a row of padding."""
 
     tensor: str
@@ -141,9 +159,8 @@ class Fill:
     rows: int = 1
 
 
-@dataclass(frozen=True)
-class Event:
-    """One piece of work.
+class Event(NamedTuple):
+    """One piece of work; a planner makes millions, which is why this is a tuple.
 
     Attributes
     ----------

@@ -98,6 +98,10 @@ class Streamed:
     workspaces: tuple[int | None, ...]
 
 
+#: Numbers of rows, and how often a layer computes them.
+_Counts = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class _Base:
     """A segment without workspaces.
@@ -109,13 +113,13 @@ class _Base:
     moves
         Instructions of moves and fills around the kernels.
     counts
-        How often each layer computes which number of rows.
+        Numbers of rows that each layer computes at a time, and how often.
     """
 
     plan: Schedule
     alive: tuple[int, ...]
     moves: int
-    counts: Mapping[int, Mapping[int, int]]
+    counts: tuple[_Counts, ...]
 
 
 def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
@@ -168,6 +172,7 @@ class Segments:
         self._bases: dict[tuple[int, int, tuple[int, ...], bool], _Base | None] = {}
         self._shapes: dict[tuple[int, int], Segment | None] = {}
         self._known: dict[tuple[object, ...], Streamed | None] = {}
+        self._costs: dict[tuple[int, _Counts, int | None], RowCost | None] = {}
         #: Number of events that were ordered: a measure of time that is the same on every machine.
         self.events = 0
 
@@ -305,11 +310,17 @@ class Segments:
             else:
                 return tuple(caps), costs
 
-    def _cost(self, index: int, counts: Mapping[int, int], cap: int | None) -> RowCost | None:
+    def _cost(self, index: int, counts: _Counts, cap: int | None) -> RowCost | None:
         """The cost of all calls of a layer."""
+        key = index, counts, cap
+        if key not in self._costs:
+            self._costs[key] = self._sum(*key)
+        return self._costs[key]
+
+    def _sum(self, index: int, counts: _Counts, cap: int | None) -> RowCost | None:
         workspace = instructions = most = 0
         constants: dict[str, int] = {}
-        for rows, count in counts.items():
+        for rows, count in counts:
             cost = self._layers[index].cost(rows, cap)
             if cost is None:
                 return None
@@ -346,7 +357,7 @@ class Segments:
                 found[event.rows] = found.get(event.rows, 0) + 1
         around = self._outside(begin, end, segment) + self._ends(end, plan) + sum_bytes(plan)
         alive = tuple(around + ring_bytes(plan, layer) for layer in range(len(rows)))
-        return _Base(plan, alive, moves, dict(enumerate(counts)))
+        return _Base(plan, alive, moves, tuple(tuple(found.items()) for found in counts))
 
     def _outside(self, begin: int, end: int, segment: Segment) -> int:
         """Bytes of tensors that are live beside a segment."""
