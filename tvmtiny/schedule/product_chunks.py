@@ -138,12 +138,12 @@ def cheapest_classes(costs: Mapping[Class, np.ndarray], most: int) -> dict[Class
     dict
         Channels by class.
     """
-    choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
-
-    def total(classes: tuple[Class, ...]) -> float:
-        return float(np.min([costs[one] for one in classes], axis=0).sum())
-
-    best = min(choices, key=lambda classes: (total(classes), len(classes)))
+    least: dict[tuple[Class, ...], np.ndarray] = {(one,): cost for one, cost in costs.items()}
+    for count in range(2, most + 1):
+        for classes in combinations(costs, count):
+            least[classes] = np.minimum(least[classes[:-1]], costs[classes[-1]])
+    # Of equal sums, the first has the fewest classes.
+    best = min(least, key=lambda classes: float(least[classes].sum()))
     taken = np.argmin([costs[one] for one in best], axis=0)
     found = {one: np.flatnonzero(taken == i).tolist() for i, one in enumerate(best)}
     return {one: channels for one, channels in found.items() if channels}
