@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from tvmtiny.resources import shipped
 from tvmtiny.schedule.families.registry import families
@@ -11,6 +12,7 @@ from tvmtiny.schedule.families.registry import families
 __all__ = ["header_text", "header_texts"]
 
 
+@cache
 def header_text(name: str) -> str:
     """Return the text of the runtime header `name`, such as ``tvmtiny_math.h``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import prod
@@ -155,8 +155,9 @@ def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dic
     return {name: kernel for name, kernel in kernels.items() if name in used}
 
 
-#: Size of the cache: more kernels than any model has, so that a rebuild lowers only what changed.
-_KEPT_KERNELS = 512
+#: Size of the cache: more kernels than any model has, so that a rebuild lowers only what changed,
+#: and another core or oracle what differs.
+_KEPT_KERNELS = 1024
 
 #: Symbol of a kernel in the cache below.
 _UNNAMED = "tvmtiny_unnamed"
@@ -200,14 +201,13 @@ def _lowered_alike(function: tirx.PrimFunc) -> Kernel:
             return kernel
     kernel = _lower(function.with_attr("global_symbol", _UNNAMED))
     if len(_unnamed) == _KEPT_KERNELS:
-        _unnamed.clear()
+        del _unnamed[next(iter(_unnamed))]
     _unnamed.setdefault(key, []).append((function, kernel))
     return kernel
 
 
 def _lower(function: tirx.PrimFunc) -> Kernel:
     module = tvm.IRModule({_UNNAMED: function})
-    module = tirx.transform.BindTarget(_target().with_host(_target()))(module)
     for lowering in _passes(opaque=HEADERS_ATTR in function.attrs):
         module = lowering(module)
     lowered, workspaces = _plain_parameters(module[_UNNAMED])
@@ -245,7 +245,7 @@ def _printed(
     lowered: tirx.PrimFunc,
 ) -> Kernel:
     module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: function}))
-    printed = tvm.get_global_func("target.build.c")(module, _target()).inspect_source()
+    printed = _printer()(module, _target()).inspect_source()
     attributes = {key: str(value) for key, value in lowered.attrs.items()}
     kernel = _as_c99(printed, symbol, inputs, workspaces, attributes)
     return replace(kernel, lowered=lowered)
@@ -254,6 +254,16 @@ def _printed(
 @cache
 def _target() -> tvm.target.Target:
     return tvm.target.Target("c")
+
+
+@cache
+def _printer() -> Callable[[tvm.IRModule, tvm.target.Target], tvm.runtime.Module]:
+    return tvm.get_global_func("target.build.c")
+
+
+@cache
+def _pointer(dtype: str) -> PointerType:
+    return PointerType(PrimType(dtype))
 
 
 @cache
@@ -268,6 +278,7 @@ def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
     """
     s, t = s_tir.transform, tirx.transform
     return (
+        t.BindTarget(_target().with_host(_target())),
         s.CanonicalizeLoop(),
         s.LowerInitBlock(),
         s.PlanAndUpdateBufferAllocationLocation(),
@@ -296,7 +307,7 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
     declarations: list[tirx.Stmt] = []
 
     def add(buffer: tirx.Buffer) -> None:
-        pointer = tirx.Var(buffer.name, PointerType(PrimType(buffer.dtype)))
+        pointer = tirx.Var(buffer.name, _pointer(str(buffer.dtype)))
         parameters.append(pointer)
         declarations.append(tirx.DeclBuffer(buffer, data=pointer))
 
@@ -354,6 +365,7 @@ def _as_c99(
     assert match is not None, printed
     body = printed[match.end() :].rstrip()
     _check_temporaries(body)
+    words = set(re.findall(r"\w+", body))
     written = {"out": inputs, **{w.name: inputs + 1 + i for i, w in enumerate(workspaces)}}
     stated = parse_overlaps(attributes.get(OVERLAPS_ATTR, "[]"))
     # A small workspace lies on the stack, so the stated overlap does not apply.
@@ -370,13 +382,13 @@ def _as_c99(
         restrict = "" if position in shared else "TVMTINY_RESTRICT "
         parameters.append(f"{const}{dtype} *{restrict}{name}")
         # The simplifier removes operands that are multiplied by zero.
-        if not re.search(rf"\b{name}\b", body):
+        if name not in words:
             unused += f"\n  (void){name};"
     body = _use_what_is_only_written(body)
     tuned = TUNED_ATTR in attributes
     prototype = f"void {symbol}({', '.join(parameters)})"
     headers = dict.fromkeys(attributes.get(HEADERS_ATTR, "").split())
-    headers.update((header, None) for name, header in _functions().items() if f"{name}(" in body)
+    headers.update((header, None) for name, header in _functions().items() if name in words)
     return Kernel(
         symbol,
         prototype,
@@ -420,5 +432,5 @@ def _check_temporaries(body: str) -> None:
     """
     lines = body.splitlines()
     for name in re.findall(r"^ *\w+ (v_\w*) = .*\[", body, re.MULTILINE):
-        uses = [line for line in lines if re.search(rf"\({name}\)", line)]
+        uses = [line for line in lines if f"({name})" in line]
         assert len(uses) <= 1, f"{name} is used again:\n{body}"
