@@ -66,7 +66,7 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
         model.add(group.alignment * base + group.size <= total)
     for one, other in _rival_groups(conflicts):
         _separate(model, conflicts, offsets, one, other)
-    for clique in conflicts.cliques():
+    for clique in conflicts.cliques:
         # These constraints are implied, but let the solver reason about more than two requests.
         intervals = [
             model.new_fixed_size_interval_var(offsets[r.name], r.size, f"interval.{r.name}")

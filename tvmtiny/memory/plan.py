@@ -96,7 +96,7 @@ def _plan(problem: Problem, time_limit: float) -> Plan:
     requests = problem.requests
     offsets = first_fit(conflicts)
     total = extent(conflicts, offsets)
-    cliques = conflicts.cliques()
+    cliques = conflicts.cliques
     bound = stacked_bound(conflicts, cliques)
     alive = max((len(clique) for clique in cliques), default=0)
     small = alive <= MOST_ALIVE and len(requests) <= MOST_REQUESTS

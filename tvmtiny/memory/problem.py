@@ -222,8 +222,9 @@ class Conflicts:
                 requests.append(request)
         return tuple(map(tuple, alive))
 
-    def cliques(self) -> list[list[Request]]:
-        """Choose, for each step, requests that must all be disjoint, the largest ones first."""
+    @cached_property
+    def cliques(self) -> Sequence[Sequence[Request]]:
+        """For each step, requests that must all be disjoint; the largest ones are taken first."""
         found: dict[tuple[str, ...], list[Request]] = {}
         apart = {
             name: {other for other, overlaps in rivals.items() if not overlaps}
