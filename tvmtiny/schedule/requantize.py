@@ -164,17 +164,20 @@ def solve(
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
-    points = _signed_points(reference, steps, low, high, limits)
-    last = np.zeros(0) if nibbles is None else hardware.nibbles
-    arrays = (scales, low, high, bias, extra, last, *vars(points).values())
-    key = _digest(gain, shifts, limits, *arrays)
+    at_zero = reference(np.tile(np.array([0, -1]), (len(low), 1)))
+    # The first accumulator behind each step stands for all else that is known of the step.
+    first = steps.at + steps.never_taken
+    last = np.zeros(0) if hardware.nibbles is None else hardware.nibbles
+    key = _digest(gain, shifts, limits, scales, low, high, bias, extra, last, first, at_zero)
     if key not in _solutions:
         if len(_solutions) == _KEPT_SOLUTIONS:
             _solutions.clear()
         start = gain * bias[:, 0] - extra[:, 0]
-        _solutions[key] = _solve_plain(hardware, ends, scales / gain, shifts) or _solve_by_sign(
-            points, low, high, start, scales, gain
-        )
+        found = _solve_plain(hardware, ends, scales / gain, shifts)
+        if found is None:
+            points = _signed_points(at_zero, steps, low, high, limits)
+            found = _solve_by_sign(points, low, high, start, scales, gain)
+        _solutions[key] = found
     return _solutions[key]
 
 
@@ -376,17 +379,22 @@ class _Points:
 
 
 def _signed_points(
-    reference: Reference,
+    at_zero: np.ndarray,
     steps: _Steps,
     low: np.ndarray,
     high: np.ndarray,
     limits: tuple[int, int],
 ) -> _Points:
-    """Return all steps, and both sides of zero, where the offset changes."""
+    """Return all steps, and both sides of zero, where the offset changes.
+
+    Parameters
+    ----------
+    at_zero
+        The outputs of accumulators 0 and -1, ``(channels, 2)``.
+    """
     channels = len(low)
     zero = np.tile(np.array([0, -1]), (channels, 1))
     inside = (zero >= low[:, None]) & (zero <= high[:, None])
-    at_zero = reference(zero)
     outputs = np.tile(steps.outputs, (channels, 1))
     return _Points(
         np.concatenate([steps.at, zero], axis=1),
