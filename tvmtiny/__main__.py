@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from tvmtiny.host import interrupts
 
@@ -16,6 +17,8 @@ def start() -> None:
     """Run the command line and exit; signal handlers are installed before any other import."""
     interrupts.install()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    # Loading TVM's backends for GPUs takes a sixth of the time until a command begins.
+    os.environ.setdefault("TVM_DEVICE_BACKEND_AUTOLOAD", "0")
     from tvmtiny.cli.main import main
 
     main()
