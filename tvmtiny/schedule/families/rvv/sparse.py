@@ -45,15 +45,12 @@ HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sparse.h")
 #: Most pixels of a step, and the numbers that a tuner may choose.
 _LANES = (32, 24, 16, 8)
 
-#: Most output rows of a call.
-_ROWS = 16
-
 #: What it is worth that outputs may lie over the inputs of their step, as a share of the layer's
 #: instructions, if a step computes all pixels; in proportion less if it computes a part of them.
 _OVER_SHARE = 0.5
 
-#: Plans whose costs differ by at most this share are equally good, so the workspace decides.
-_TIE = 0.01
+#: What a workspace of the size of the layer's input and output costs, as a share of the same.
+_SPACE_SHARE = 0.1
 
 #: Layers of equal sizes share their code. Constants of a layer may grow by one part in this many of
 #: the bytes that its code saves, so that as many layers take no more together.
@@ -68,16 +65,15 @@ def sparse_sketches(layer: Layer) -> tuple[Sketch, ...]:
     channels, depth = (
         size // n * n for size, n in zip(layer.weights.shape, (PAIR, BLOCK), strict=True)
     )
-    if not channels * depth:
-        return ()
-    if kept_blocks(layer.weights[:channels, :depth], PAIR).mean() > 1 - LEAST_GAIN:
+    whole = layer.weights[:channels, :depth]
+    if not whole.size or kept_blocks(whole, PAIR).mean() > 1 - LEAST_GAIN:
         return ()
     if layer.geometry is None:
         # The only pixel has no outputs that could lie over inputs still to be read.
         staged = Decision("staged", (0, 1) if layer.pixels > 1 else (0,))
         pairs = Sketch(PAIRS, (staged,))
         return (pairs, Sketch(PIXELS, (Decision("lanes", _LANES), staged)))
-    rows = Decision("rows", tuple(n for n in rows_of_strips(layer.geometry) if n <= _ROWS))
+    rows = Decision("rows", rows_of_strips(layer.geometry))
     kinds = (STRIP,) if layer.geometry.padded else (DIRECT, STRIP)
     return tuple(Sketch(kind, (rows,)) for kind in kinds)
 
@@ -95,8 +91,9 @@ def decide_sparse(
     fast = (1 - LEAST_GAIN) * dense.instructions
 
     def is_small(plan: SparsePlan) -> bool:
+        saved = code - plan.code_bytes
         more = plan.constants_bytes - dense.constants_bytes
-        return more < min(0.0, code - plan.code_bytes) + max(0.0, code - plan.code_bytes) / _SHARED
+        return more < (saved / _SHARED if saved > 0 else saved)
 
     plans = [
         plan
@@ -110,14 +107,11 @@ def decide_sparse(
     def weighed(plan: SparsePlan) -> float:
         # Layers of one pixel have no outputs that could lie over inputs still to be read.
         apart = 0.0 if plan.lies_over or layer.pixels == 1 else _OVER_SHARE * plan.step_share
+        space = _SPACE_SHARE * plan.workspace / (node.input(0).elements + node.output.elements)
         flash = (plan.constants_bytes + plan.code_bytes) / (dense.constants_bytes + code)
-        return plan.instructions / least + apart + FLASH_WEIGHT[goal] * flash
+        return plan.instructions / least + apart + space + FLASH_WEIGHT[goal] * flash
 
-    most = min(map(weighed, plans)) + _TIE
-    return min(
-        (plan for plan in plans if weighed(plan) <= most),
-        key=lambda plan: (plan.workspace, weighed(plan)),
-    ).implementation()
+    return min(plans, key=weighed).implementation()
 
 
 def smaller_sparse(node: Node, layer: Layer, decisions: Decisions) -> Iterator[Decisions]:
