@@ -21,6 +21,7 @@ from tvmtiny.creating import create_zephyr_application
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions, accuracy, integers, train
 from tvmtiny.design.verifying import Verified, verify
+from tvmtiny.errors import TvmtinyError
 from tvmtiny.evaluating import TestSet, evaluate
 from tvmtiny.host.files import write_bytes, write_text
 from tvmtiny.preprocessing.front_end import FrontEnd
@@ -233,7 +234,12 @@ def main(application: Application) -> None:
     parser.add_argument("--train", action="store_true", help="train the network; needs Keras")
     parser.add_argument("--epochs", type=int, help="fewer passes over the samples, with --train")
     given = parser.parse_args()
-    found = run(application, given.out, training=given.train, epochs=given.epochs)
+    try:
+        found = run(application, given.out, training=given.train, epochs=given.epochs)
+    except TvmtinyError as error:
+        parser.exit(error.exit_code, f"{application.name}: {error}\n")
+    except ModuleNotFoundError as error:
+        parser.exit(4, f"{application.name}: {error}; docs/examples.md lists what to install\n")
     text = json.dumps(asdict(found), indent=2)
     write_text(given.out / "outcome.json", f"{text}\n")
     print(text)

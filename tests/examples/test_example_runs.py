@@ -10,12 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.design.keras_samples import keras
+from tests.design.keras_samples import keras, stripes
 from tests.tools import ROOT, on_qemu
 from tvmtiny.design.data import Dataset
-from tvmtiny.design.training import accuracy
+from tvmtiny.design.training import TrainOptions, accuracy
 
 EXAMPLES = ROOT / "examples"
 FIGURES = ROOT / "docs" / "figures" / "examples"
@@ -75,6 +76,41 @@ def test_a_small_cut(name: str, tmp_path: Path) -> None:
         assert outcome.rows.arena_bytes < outcome.verified.arena_bytes
     assert (tmp_path / "zephyr" / "CMakeLists.txt").is_file()
     assert (tmp_path / "arduino" / "library.properties").is_file()
+
+
+def _broken(data: Dataset, kind: str) -> Dataset:
+    if kind == "class":
+        return Dataset(data.x_train, data.y_train * 0, data.x_test, data.y_test)
+    return Dataset(np.full_like(data.x_train, np.nan), data.y_train, data.x_test, data.y_test)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("class", "only one class; expected at least two"),
+        ("nan", "NaN or infinity"),
+        ("package", "No module named 'nowhere'; docs/examples.md lists what to install"),
+    ],
+)
+def test_data_that_cannot_be_used(
+    kind: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def data() -> Dataset:
+        import_module("nowhere" if kind == "package" else "json")
+        return _broken(stripes(), kind)
+
+    application = import_module("application")
+    broken = application.Application("broken", data, lambda *_: None, TrainOptions())
+    monkeypatch.setattr(sys, "argv", ["broken.py", "--out", str(tmp_path), "--train"])
+    with pytest.raises(SystemExit) as ended:
+        application.main(broken)
+    assert ended.value.code in (2, 4)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("broken: ") and words in line
 
 
 @on_qemu
