@@ -20,24 +20,29 @@ Build = Callable[[Any], Any]
 _FILTERS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48)
 _MOST_BLOCKS = 4
 
+#: Units of a dense layer before the last one; 0 for none.
+_HIDDEN = (0, 8, 12, 16, 24, 32, 48)
+
 
 def ds_cnn(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Build convolutions, separable convolutions and residual blocks of any width and stride."""
+    """Build convolutions, separable convolutions, residual blocks and dense layers of any width."""
     keras = keras_package()
     layers = keras.layers
-    source = keras.Input(shape)
-    x = _convolved(
-        layers,
-        source,
-        trial.suggest_categorical("stem_filters", _FILTERS),
-        trial.suggest_categorical("stem_kernel", (3, 5)),
-        _stride(trial, "stem_stride", shape),
-    )
+    source = x = keras.Input(shape)
+    if trial.suggest_categorical("stem", ("conv", "none")) == "conv":
+        x = _convolved(
+            layers,
+            source,
+            trial.suggest_categorical("stem_filters", _FILTERS),
+            trial.suggest_categorical("stem_kernel", (3, 5)),
+            _stride(trial, "stem_stride", shape),
+        )
     for block in range(trial.suggest_int("blocks", 0, _MOST_BLOCKS)):
         kind = trial.suggest_categorical(f"kind_{block}", ("conv", "separable", "residual"))
-        filters = trial.suggest_categorical(f"filters_{block}", _FILTERS)
         kernel = trial.suggest_categorical(f"kernel_{block}", (1, 3, 5))
-        stride = _stride(trial, f"stride_{block}", x.shape[1:])
+        if kind != "residual":
+            filters = trial.suggest_categorical(f"filters_{block}", _FILTERS)
+            stride = _stride(trial, f"stride_{block}", x.shape[1:])
         if kind == "conv":
             x = _convolved(layers, x, filters, kernel, stride)
         elif kind == "separable":
@@ -45,7 +50,10 @@ def ds_cnn(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
         else:
             inside = _separable(layers, x, x.shape[-1], max(kernel, 3), 1, activation=False)
             x = layers.ReLU()(layers.Add()([x, inside]))
-    return _headed(trial, layers, source, x, classes)
+    # The mean of the pixels themselves says little.
+    mean = x is not source and trial.suggest_categorical("head", ("mean", "flat")) == "mean"
+    hidden = trial.suggest_categorical("hidden", _HIDDEN)
+    return _headed(layers, source, x, classes, mean, hidden)
 
 
 def mobilenet(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
@@ -58,9 +66,10 @@ def mobilenet(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
     for stage in range(trial.suggest_int("stages", 1, 4)):
         width = min(2 * width, 128)
         for repeat in range(trial.suggest_int(f"repeats_{stage}", 1, 2)):
-            stride = 2 if repeat == 0 and min(x.shape[1:3]) > 3 else 1
+            stride = 2 if repeat == 0 and max(x.shape[1:3]) > 3 else 1
             x = _separable(layers, x, width, 3, stride)
-    return _headed(trial, layers, source, x, classes)
+    mean = trial.suggest_categorical("head", ("mean", "flat")) == "mean"
+    return _headed(layers, source, x, classes, mean)
 
 
 SPACES: dict[str, Callable[[Any, tuple[int, ...], int], Any]] = {
@@ -124,26 +133,35 @@ def read_build(place: str) -> Build:
 
 def _stride(trial: Any, name: str, shape: Any) -> int:
     """Suggest a stride of 1 or 2; images of a few pixels are not reduced."""
-    return int(trial.suggest_categorical(name, (1, 2))) if min(shape[:2]) > 3 else 1
+    return int(trial.suggest_categorical(name, (1, 2))) if max(shape[:2]) > 3 else 1
+
+
+def _window(x: Any, kernel: int) -> tuple[int, int]:
+    """Return the size of a kernel without weights that never meet a pixel, as of signals."""
+    height, width = x.shape[1:3]
+    return min(kernel, 2 * height - 1), min(kernel, 2 * width - 1)
 
 
 def _convolved(layers: Any, x: Any, filters: int, kernel: int, stride: int) -> Any:
-    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False)(x)
+    window = _window(x, kernel)
+    x = layers.Conv2D(filters, window, strides=stride, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _separable(
     layers: Any, x: Any, filters: int, kernel: int, stride: int, activation: bool = True
 ) -> Any:
-    x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False)(x)
+    window = _window(x, kernel)
+    x = layers.DepthwiseConv2D(window, strides=stride, padding="same", use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.Conv2D(filters, 1, use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x) if activation else x
 
 
-def _headed(trial: Any, layers: Any, source: Any, x: Any, classes: int) -> Any:
-    head = trial.suggest_categorical("head", ("mean", "flat"))
-    x = layers.GlobalAveragePooling2D()(x) if head == "mean" else layers.Flatten()(x)
+def _headed(layers: Any, source: Any, x: Any, classes: int, mean: bool, hidden: int = 0) -> Any:
+    x = layers.GlobalAveragePooling2D()(x) if mean else layers.Flatten()(x)
+    if hidden:
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Dense(hidden)(x)))
     x = layers.Dense(classes, activation="softmax")(x)
     return keras_package().Model(source, x)

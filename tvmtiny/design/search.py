@@ -14,7 +14,7 @@ from tvmtiny.design.figures import Budget, Figures, figures_of
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.network import guessed_ranges, macs, to_tflite
 from tvmtiny.design.network_spaces import Build
-from tvmtiny.design.training import TrainOptions, integers, train
+from tvmtiny.design.training import TrainOptions, integers, keras_package, train
 from tvmtiny.errors import InputError, TvmtinyError
 from tvmtiny.errors.base import one_line, quoted
 from tvmtiny.estimation.model import cost
@@ -24,6 +24,10 @@ from tvmtiny.host.imports import importing
 from tvmtiny.targets import BoardLike, Target, resolve
 
 __all__ = ["OBJECTIVES", "Candidate", "SearchResult", "search"]
+
+#: Number of proposals that resemble good networks after a repeated one, and of repeated ones in a
+#: row after which a search has seen its space.
+_REPEATS, _MOST_REPEATS = 10, 100
 
 #: Possible objectives, and whether higher values are better.
 OBJECTIVES: Mapping[str, bool] = {
@@ -45,11 +49,12 @@ class Candidate:
     number
         Number of the trial.
     state
-        ``complete``, or ``pruned`` if the network exceeds the budget and was not trained.
+        ``complete``, or ``pruned`` if the network exceeds the budget; if the estimate before the
+        training already says so, the network was not trained.
     parameters
         The parameters of the trial by name.
     figures
-        The estimated cost.
+        The estimated cost; that of the file if the network was trained.
     macs
         Multiply-accumulate operations.
     accuracy, float_accuracy
@@ -131,7 +136,8 @@ def search(
     budget
         Limits of the cost; none by default.
     trials
-        Number of trials in the study at the end, including those of other processes.
+        Number of networks in the study at the end, including those of other processes. No network
+        is tried twice; a space with fewer networks ends the search.
     options
         Parameters of each training; their seed is also used for the search.
     storage, study
@@ -161,13 +167,21 @@ def search(
     seed = run.options.seed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+        best, *others = (
+            optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True, n_ei_candidates=candidates
+            )
+            for candidates in (24, 1)
+        )
+        # The best proposal may have been tried; then any that resembles good networks will do, and
+        # at last any at all.
+        samplers = (best, *others * _REPEATS, optuna.samplers.RandomSampler(seed=seed))
         directions = ["maximize" if OBJECTIVES[name] else "minimize" for name in objectives]
         try:
             found = optuna.create_study(
                 storage=storage,
                 study_name=study,
-                sampler=sampler,
+                sampler=best,
                 directions=directions,
                 load_if_exists=True,
             )
@@ -182,14 +196,21 @@ def search(
                 "ones, or another storage"
             )
 
-        def tell(one: Any, frozen: Any) -> None:
-            if progress is not None:
-                progress(f"{len(one.trials)} of {trials} trials")
+        tell = progress or (lambda _: None)
 
-        enough = optuna.study.MaxTrialsCallback(trials, states=None)
-        left = trials - len(found.trials)
-        if left > 0:
-            found.optimize(run.objective, n_trials=left, callbacks=[enough, tell])
+        def counted(one: Any) -> int:
+            return sum(trial.state.name != "FAIL" for trial in one.trials)
+
+        def ended(one: Any, frozen: Any) -> None:
+            repeats = run.repeats
+            one.sampler = samplers[min(repeats, len(samplers) - 1)]
+            if counted(one) >= trials or repeats >= _MOST_REPEATS:
+                one.stop()
+            elif not repeats:
+                tell(f"{counted(one)} of {trials} trials")
+
+        if counted(found) < trials:
+            found.optimize(run.objective, callbacks=[ended], catch=(_RepeatedError,))
     return run.result(found)
 
 
@@ -202,6 +223,10 @@ def _check(objectives: Sequence[str], trials: int) -> None:
         )
     if trials < 1:
         raise InputError(f"a search cannot have {trials} trials; give at least 1")
+
+
+class _RepeatedError(Exception):
+    """A network has been proposed before."""
 
 
 class _Search:
@@ -221,20 +246,18 @@ class _Search:
         self._objectives, self._budget = objectives, budget
         self.options = options or TrainOptions()
         self._folder = None if folder is None else Path(folder)
+        #: Number of proposals in a row that had been tried before.
+        self.repeats = 0
 
     def objective(self, trial: Any) -> tuple[float, ...]:
         """Estimate a network, and train it if it is within the budget."""
-        import optuna
-
+        keras_package().utils.set_random_seed(self.options.seed)
         model = self._built(trial)
+        self._check_new(trial)
         network = from_keras(model)
         content = to_tflite(network, guessed_ranges(network))
-        figures = figures_of(cost(load(content, name="candidate"), self._target), 0)
-        trial.set_user_attr("figures", asdict(figures))
         trial.set_user_attr("macs", macs(network))
-        over = self._budget.over(figures)
-        if over:
-            raise optuna.TrialPruned(", ".join(over))
+        figures = self._affordable(trial, content)
         accuracy = None
         if "accuracy" in self._objectives:
             train(model, self._data, self.options)
@@ -242,6 +265,8 @@ class _Search:
             accuracy, content = made.accuracy, made.content
             trial.set_user_attr("accuracy", accuracy)
             trial.set_user_attr("float_accuracy", made.float_accuracy)
+            # Kernels depend on the ranges of activations, which were guessed before.
+            figures = self._affordable(trial, content)
         if self._folder is not None:
             file = self._folder / f"trial_{trial.number}.tflite"
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -249,6 +274,29 @@ class _Search:
             trial.set_user_attr("file", str(file))
         candidate = Candidate(trial.number, "complete", {}, figures, macs(network), accuracy)
         return tuple(candidate.value(name) for name in self._objectives)
+
+    def _check_new(self, trial: Any) -> None:
+        """End the trial if its network has been tried: it would be trained alike."""
+        others = trial.study.get_trials(deepcopy=False)
+        if any(
+            other.params == trial.params
+            for other in others
+            if other.number != trial.number and other.state.name != "FAIL"
+        ):
+            self.repeats += 1
+            raise _RepeatedError
+        self.repeats = 0
+
+    def _affordable(self, trial: Any, content: bytes) -> Figures:
+        """Estimate a model; the trial ends here if the model is not within the budget."""
+        import optuna
+
+        figures = figures_of(cost(load(content, name="candidate"), self._target), 0)
+        trial.set_user_attr("figures", asdict(figures))
+        over = self._budget.over(figures)
+        if over:
+            raise optuna.TrialPruned(", ".join(over))
+        return figures
 
     def _built(self, trial: Any) -> Any:
         import optuna
