@@ -23,8 +23,10 @@ WARNINGS = ("-std=c99", *STRICT)
 #: The optimizer is off, since it might drop undefined behaviour before it is seen; debug
 #: information is off, since compiling takes most of the time of these tests.
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-#: Trap on undefined behaviour without a message, which halves the time of compiling.
-_TRAPS = {"gcc": "-fsanitize-undefined-trap-on-error", "clang": "-fsanitize-trap=undefined"}
+#: Trap on undefined behaviour without a message, which halves the time of compiling. GCC's programs
+#: would otherwise go on after a message.
+GCC_TRAP = "-fsanitize-undefined-trap-on-error"
+_TRAPS = {"gcc": GCC_TRAP, "clang": "-fsanitize-trap=undefined"}
 #: Use this linker if it is installed: with a sanitizer it takes a third of the time of GNU's.
 LINKER = ("-fuse-ld=gold",) if shutil.which("ld.gold") else ()
 _TIMEOUT = 300.0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_zephyr import make_tree
+from host_runner import GCC_TRAP
 from small_networks import Network
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
@@ -64,7 +65,7 @@ def test_cmake_on_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CMAKE_GENERATOR", raising=False)
     monkeypatch.delenv("CMAKE_TOOLCHAIN_FILE")
     tvmtiny.export(both(), "cmake", tmp_path / "models")
-    flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined"
+    flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined {GCC_TRAP}"
     run("cmake", "-S", "models/example", "-B", "out", flags, directory=tmp_path)
     run("cmake", "--build", "out", directory=tmp_path)
     printed = run(tmp_path / "out" / "example", directory=tmp_path)
@@ -96,7 +97,7 @@ def test_cmake_on_host_row_by_row_and_in_steps(tmp_path: Path) -> None:
     ]
     assert all(artifact.stream is not None for artifact in artifacts)
     tvmtiny.export(artifacts, "cmake", tmp_path / "models")
-    flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined"
+    flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined {GCC_TRAP}"
     run("cmake", "-S", "models/example", "-B", "out", flags, directory=tmp_path)
     run("cmake", "--build", "out", directory=tmp_path)
     printed = run(tmp_path / "out" / "example", directory=tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import STRICT
+from host_runner import GCC_TRAP, STRICT
 from tools import ROOT, needs_programs
 
 import tvmtiny
@@ -151,7 +151,8 @@ def test_edge_impulse(name: str, memory: str, tmp_path: Path) -> None:
     assert file == tmp_path / "tflite-model" / "tflite_learn_5_compiled.cpp"
     write_common_h(tmp_path)
     (tmp_path / "main.cpp").write_text(ENGINE.replace("PREFIX", "tflite_learn_5"))
-    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I."]
+    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-I."]
+    flags += ["-fsanitize=address,undefined", GCC_TRAP]
     flags += ["-DEI_CLASSIFIER_ALLOCATION_STATIC"] if memory == "static" else []
     run("g++", *flags, "main.cpp", file, "-o", "program", directory=tmp_path)
     model = loaded(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import WARNINGS
+from host_runner import GCC_TRAP, WARNINGS
 from tflite_builder import ModelBuilder
 from tools import needs_programs
 
@@ -207,8 +207,8 @@ def make_program(directory: Path, chosen: list[PackagedModel]) -> None:
     write_text(
         directory / "Makefile",
         "include models/tvmtiny_models.mk\n"
-        f"CFLAGS := -O1 -fsanitize=undefined {' '.join(WARNINGS)} $(TVMTINY_CFLAGS) "
-        f"-I{APPLICATION}/include\n"
+        f"CFLAGS := -O1 -fsanitize=undefined {GCC_TRAP} {' '.join(WARNINGS)} "
+        f"$(TVMTINY_CFLAGS) -I{APPLICATION}/include\n"
         f"host: {sources} $(TVMTINY_SOURCES)\n\tgcc $(CFLAGS) $^ -o $@\n",
     )
     run("make", "host", directory=directory)
