@@ -23,7 +23,7 @@ from tvmtiny.host import toolchain
 
 # Python's default thresholds spend a sixth of the test processes' time on garbage collection,
 # though nearly all objects stay alive.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(1_000_000, 50, 100)
 
 # Workers run side by side, so threads of their libraries would only wait for each other. No such
 # library is loaded yet.
@@ -129,6 +129,12 @@ def pytest_collection_finish() -> None:
         lock = _collecting.pop()
         Path(lock.name).with_name("once").touch()
         lock.close()
+
+
+def pytest_unconfigure() -> None:
+    """Collect garbage now, so that pytest's own five collections have nothing to examine."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
