@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from zeroed_weights import Zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
@@ -23,6 +25,8 @@ from tvmtiny.schedule.families.riscv.packing import (
     pack_pairs,
     pack_words,
 )
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import by_chunk, provable, proven_channels
 from tvmtiny.schedule.requantize import Scaling
 
 #: Shapes that kernels around packed pixels distinguish; tiles of three channels take many pixels.
@@ -56,12 +60,55 @@ def test_every_channel_is_in_a_tile_with_chunks_that_are_proven_for_it(tile: int
     for count in range(1, 40):
         longest = rng.choice([2, 4, 8], count)
         classes = {c: np.flatnonzero(longest == c).tolist() for c in set(longest.tolist())}
-        filled = fill_tiles(classes, tile)
+        filled = fill_tiles(classes, tile, lambda chunk, longest=longest: longest >= chunk)
         assert {c for channels in filled.values() for c in channels} == set(range(count))
         for chunk, channels in filled.items():
             assert len(channels) % tile == 0 and chunk in classes
             assert all(longest[channel] >= chunk for channel in channels)
         assert sum(map(len, filled.values())) < count + tile
+
+
+def _bunched(weights: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    """Weights with chunks of 8 proven for every second filter, and chunks of 6 for the others.
+
+    Two chunks of 8 each have four large neighbours, so a chunk of 6 between them has six.
+    """
+    filters, depth = weights.shape
+    large = np.where(np.isin(np.arange(depth) % 16 // 4, (1, 2)), 63, 0)
+    return np.where(np.arange(filters)[:, None] % 2, large, 42).astype(np.int8)
+
+
+@pytest.mark.parametrize("tile", [3, 6, 8])
+def test_channels_only_move_to_chunks_that_are_proven(tile: int) -> None:
+    for count in range(2, 60):
+        weights = _bunched(np.zeros((count, 48), np.int8), np.random.default_rng(0))
+        layer = Layer(weights, 1, None, 0)
+        classes = by_chunk(layer, provable, 8, 2, lambda chunk: 1 / chunk)
+        assert set(classes) == {6, 8}
+        filled = fill_tiles(classes, tile, partial(proven_channels, layer, provable))
+        assert {c for channels in filled.values() for c in channels} == set(range(count))
+        for chunk, channels in filled.items():
+            assert len(channels) % tile == 0 and provable(weights[channels], chunk).all()
+
+
+@cache
+def _of_bunched_weights() -> SideBySide:
+    cases = {
+        "dense": Dense((1, 192), 192, 26, output_scale=4.0),
+        "rows": Dense((40, 384), 384, 82, output_scale=4.0),
+    }
+    return SideBySide("bunched", {key: Zeroed(case, _bunched) for key, case in cases.items()}, 0.0)
+
+
+@on_qemu_boards(BOARD)
+def test_layers_of_two_chunk_lengths_on_board(board: str) -> None:
+    _of_bunched_weights().check_board(board)
+
+
+def test_layers_of_two_chunk_lengths_on_host(tmp_path: Path) -> None:
+    _of_bunched_weights().check_host(BOARD, tmp_path)
+    for layer in _of_bunched_weights().compile(BOARD).layers:
+        assert "chunks of 8 and 6" in layer.schedule
 
 
 def test_streams() -> None:

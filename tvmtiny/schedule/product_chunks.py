@@ -89,6 +89,14 @@ def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
     return np.asarray((np.maximum(highest, lowest) <= START).all(axis=1))
 
 
+def proven_channels(layer: Layer, proof: Proof, chunk: int) -> np.ndarray:
+    """Return for which channels of a layer chunks of a length are proven: bool, ``(channels,)``."""
+    known = _proven.setdefault(layer, {})
+    if (proof, chunk) not in known:
+        known[proof, chunk] = proof(layer.weights, chunk)
+    return known[proof, chunk]
+
+
 def by_chunk(
     layer: Layer,
     proof: Proof,
@@ -114,13 +122,8 @@ def by_chunk(
     dict
         Channels by chunk length.
     """
-    known = _proven.setdefault(layer, {})
-    able: dict[int, np.ndarray] = {}
-    for chunk in (*LONG_CHUNKS, *CHUNKS):
-        if chunk <= longest:
-            if (proof, chunk) not in known:
-                known[proof, chunk] = proof(layer.weights, chunk)
-            able[chunk] = known[proof, chunk]
+    chunks = (chunk for chunk in (*LONG_CHUNKS, *CHUNKS) if chunk <= longest)
+    able = {chunk: proven_channels(layer, proof, chunk) for chunk in chunks}
     costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
     return cheapest_classes(costs, most)
 

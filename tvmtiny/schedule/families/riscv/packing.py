@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,23 +14,34 @@ WORDS_TILE = 8
 BYTES_TILES = (4, 8, 12)
 
 
-def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
+def fill_tiles(
+    classes: dict[int, list[int]], tile: int, proven: Callable[[int], np.ndarray]
+) -> dict[int, list[int]]:
     """Arrange channels of each chunk length in whole tiles.
 
-    Channels that do not fill a tile move to the next shorter chunks, for which they are proven as
-    well. At the end the last channel is repeated.
+    Channels that do not fill a tile move to shorter chunks for which they are proven: these are not
+    always parts of the longer ones. Where channels do not fill the last tile, the last one is
+    repeated.
+
+    Parameters
+    ----------
+    proven
+        Returns whether chunks of a length are proven for each channel.
     """
-    filled = {}
-    left: list[int] = []
+    filled: dict[int, list[int]] = {}
+    left: list[tuple[int, int]] = []
     for chunk in sorted(classes, reverse=True):
-        channels = [*left, *classes[chunk]]
+        able = proven(chunk)
+        moved = [channel for channel, _ in left if able[channel]]
+        left = [(channel, longer) for channel, longer in left if not able[channel]]
+        channels = [*moved, *classes[chunk]]
         whole = len(channels) // tile * tile
-        left = channels[whole:]
+        left += [(channel, chunk) for channel in channels[whole:]]
         if whole:
             filled[chunk] = channels[:whole]
-    if left:
-        last = min(classes)
-        filled[last] = [*filled.get(last, []), *left, *left[-1:] * (-len(left) % tile)]
+    for chunk in sorted({chunk for _, chunk in left}):
+        rest = [channel for channel, own in left if own == chunk]
+        filled[chunk] = [*filled.get(chunk, []), *rest, *rest[-1:] * (-len(rest) % tile)]
     return filled
 
 

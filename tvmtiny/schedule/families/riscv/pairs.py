@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tvmtiny.ops import Node
 from tvmtiny.schedule.families.riscv.packing import fill_tiles, pack_pairs
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
-from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
+from tvmtiny.schedule.product_chunks import (
+    ChunkPart,
+    by_chunk,
+    chunk_parts,
+    provable,
+    proven_channels,
+)
 from tvmtiny.schedule.product_pairs import PAIRS_HEADER, pairs_function
 from tvmtiny.schedule.requantize import Scaling
 
@@ -37,7 +45,8 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer, provable, *limits, instructions)
-    filled = fill_tiles(classes, TILES[pixels])
+    able = partial(proven_channels, layer, provable)
+    filled = fill_tiles(classes, TILES[pixels], able)
     return chunk_parts(layer, filled, int(decisions["unroll"]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from tvm import tirx
@@ -12,7 +13,13 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.riscv.packing import fill_tiles
 from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.schedule.matrix_layer import Layer
-from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
+from tvmtiny.schedule.product_chunks import (
+    ChunkPart,
+    by_chunk,
+    chunk_parts,
+    provable,
+    proven_channels,
+)
 from tvmtiny.schedule.requantize import Scaling
 
 
@@ -28,7 +35,8 @@ def single_parts(
     """
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer, _provable, *limits, cost)
-    return chunk_parts(layer, fill_tiles(classes, tile), int(decisions["unroll"]))
+    filled = fill_tiles(classes, tile, partial(proven_channels, layer, _provable))
+    return chunk_parts(layer, filled, int(decisions["unroll"]))
 
 
 def single_function(
