@@ -44,5 +44,10 @@ def header_texts(names: Iterable[str]) -> dict[str, str]:
     for name in wanted:
         if name not in found:
             found[name] = header_text(name)
-            wanted += re.findall(r'^#include "(\w+\.h)"$', found[name], re.MULTILINE)
+            wanted += _included(name)
     return found
+
+
+@cache
+def _included(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r'^#include "(\w+\.h)"$', header_text(name), re.MULTILINE))
