@@ -392,7 +392,8 @@ def known_network(record: dict[str, Any], target: Any) -> Measured:
         )
     used = np.sum([[f["instructions"], f["cycles"]] for f in record["layers"]], axis=0)
     rest = [record["total"] - used[0], record["cycles"] - used[1], 0.0, 0.0]
-    amounts = entry_amounts(len(layers), len(program.inputs) + len(program.outputs))
+    busy = [len(call.arguments) for call, found in pairs if found["kernel"]]
+    amounts = entry_amounts(busy, len(program.inputs) + len(program.outputs))
     return Measured(record, layers, functions, inlined, _same(amounts, rest))
 
 

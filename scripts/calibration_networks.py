@@ -213,6 +213,23 @@ def convolutions_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def narrow_network(seed: int) -> bytes:
+    """Generate parallel convolutions of few filters, which cores with the DSP extension rarely run.
+
+    With a single filter, they use the kernels of cores without that extension.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(5):
+        x = _maybe_padded(choose, network)
+        filters = int(choose.choice([1, 1, 1, 1, 2, 3]))
+        stride = int(choose.integers(1, 3))
+        kernel = (3, 3) if choose.integers(3) else (1, 1)
+        outputs.append(network.conv(x, filters, kernel, stride=stride, padding="SAME"))
+    return network.build(*outputs)
+
+
 def depthwises_network(seed: int) -> bytes:
     """Generate parallel depthwise convolutions with the sizes that `random_network` uses."""
     choose = np.random.default_rng(seed)
@@ -375,7 +392,7 @@ def recurrent_network(seed: int) -> bytes:
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated", "copies", "sound", "wide"),
+    *("pools", "activated", "copies", "sound", "wide", "narrow"),
 )
 
 KINDS = {
@@ -392,6 +409,7 @@ KINDS = {
     "sums": sums_network,
     "convolutions": convolutions_network,
     "depthwises": depthwises_network,
+    "narrow": narrow_network,
     "tiny": tiny_network,
     "pools": pools_network,
     "activated": activated_network,

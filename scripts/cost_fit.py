@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvmtiny.estimation.expressions import BY_ONE
+
 __all__ = ["TRUST", "Coefficients", "Sample", "fit_keys", "fit_row"]
 
 #: Cost of one unit of each named amount: one value for each target.
@@ -106,6 +108,7 @@ def fit_row(
         Weight of these values, see `TRUST`.
     """
     found: defaultdict[str, list[float]] = defaultdict(list)
+    none = [0.0] * len(samples[0].took)
     for target in range(len(samples[0].took)):
         names = sorted({name for sample in samples for name in sample.amounts[target]})
         # Short loops may cost more or less than other loops.
@@ -117,7 +120,12 @@ def fit_row(
                 for sample in samples
             ]
         )
-        near = np.array([expected[name][target] if name in expected else 0.0 for name in names])
+        near = np.array(
+            [
+                expected.get(name, expected.get(name.removesuffix(BY_ONE), none))[target]
+                for name in names
+            ]
+        )
         below = np.array([-min(near[names.index(name)], 0.0) for name in signed])
         near = np.concatenate([np.maximum(near, 0.0), below])
         used = np.maximum((matrix != 0).sum(axis=0), 1)

@@ -51,7 +51,9 @@ class Network:
         busy = [call for call in program.calls if not in_place(call, problem)]
         known = facts_of(built, busy, table(cpu))
         self.counted = counted
-        self.entry = entry_amounts(len(busy), len(program.inputs) + len(program.outputs))
+        self.entry = entry_amounts(
+            [len(call.arguments) for call in busy], len(program.inputs) + len(program.outputs)
+        )
         self.layers: list[Layer] = []
         for call in busy:
             node, kernel = built.nodes[call.output.name], built.kernels[call.function]

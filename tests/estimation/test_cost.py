@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from random_networks import random_network
 from rich.console import Console
-from small_networks import Network
+from small_networks import Network, Value
 from tools import on_qemu
 from tvm import tirx
 
@@ -63,6 +63,68 @@ def test_rows_longer_than_those_of_small_networks(board: str) -> None:
     assert counted.instructions is not None and "3x3" in artifact.layers[0].schedule
     found = tvmtiny.cost(model, board)
     assert abs(found.total.instructions / counted.instructions - 1) < 0.1
+
+
+def _three_pads() -> tuple[Network, Value]:
+    """Three small PADs, whose copies compilers join and unroll in part."""
+    network = Network(0)
+    x = network.pool(network.input(1, 3, 4, 1))
+    for _ in range(3):
+        x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+    return network, x
+
+
+def _two_sums() -> tuple[Network, Value]:
+    """Two sums of numbers of elements that are no multiples of four, by one function."""
+    network = Network(0)
+    x = network.input(1, 2, 3, 3)
+    x = network.binary("ADD", x, x)
+    x = network.pool(x)
+    return network, network.binary("ADD", x, x)
+
+
+def _patches_of(height: int, width: int, channels: int) -> tuple[Network, Value]:
+    """A convolution whose patches do not consist of whole words, all or most of them at edges."""
+    network = Network(0)
+    x = network.logistic(network.input(1, height, width, channels))
+    return network, network.conv(x, 8, (3, 3), padding="SAME")
+
+
+def _planes_of(height: int, width: int, channels: int) -> tuple[Network, Value]:
+    network = Network(0)
+    x = network.logistic(network.input(1, height, width, channels))
+    return network, network.depthwise(x, stride=2, padding="SAME")
+
+
+def _rescaled(scale: float) -> tuple[Network, Value]:
+    """A QUANTIZE that needs two roundings, by one bit or by more."""
+    network = Network(0)
+    return network, network.requantize(network.input(1, 6, 6, 4, scale=scale))
+
+
+@on_qemu
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize(
+    "built",
+    [
+        _three_pads(),
+        _two_sums(),
+        _patches_of(2, 2, 1),
+        _patches_of(6, 5, 6),
+        _planes_of(14, 4, 1),
+        _rescaled(1 / 256),
+        _rescaled(0.03),
+    ],
+    ids=["pads", "sums", "2x2", "6x5", "14x4 planes", "by 4", "by 1"],
+)
+def test_small_networks_of_one_kind(board: str, built: tuple[Network, Value]) -> None:
+    network, output = built
+    model = tvmtiny.load(network.build(output), name="small")
+    artifact = tvmtiny.compile(model, board)
+    counted = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:1", artifact.inputs))
+    found = tvmtiny.cost(model, board).total
+    assert counted.instructions is not None
+    assert abs(found.instructions / counted.instructions - 1) < 0.1
 
 
 @on_qemu
@@ -149,6 +211,21 @@ def test_copies_of_neighbouring_bytes_are_joined(unaligned: bool, moves: int, lo
     assert (counts["moves"], counts["load int8"]) == (moves, loads)
 
 
+@pytest.mark.parametrize(
+    ("rows", "size", "unrolled"), [(2, 3, True), (3, 2, True), (3, 4, False), (4, 2, False)]
+)
+def test_loops_of_few_copies_are_unrolled(rows: int, size: int, unrolled: bool) -> None:
+    x, out = nest.buffer("x", 70, "int8"), nest.buffer("out", 90, "int8")
+
+    def row(y: nest.Argument) -> list[tirx.Stmt]:
+        return [tirx.BufferStore(out, x[y * size + i], [y * 9 + 1 + i]) for i in range(size)]
+
+    counts = walk(tirx.PrimFunc([x, out], nest.loop(rows, "y", row)), True).counts
+    assert counts["moves"] == rows * (size // 4 + size % 4 // 2 + size % 2)
+    assert counts["inner turn"] == (0 if unrolled else rows)
+    assert (counts["pointer"] == 0) == unrolled
+
+
 def test_parts_of_patches_are_counted_as_the_kernel_runs_them() -> None:
     """Compare with a simulation of the loops of TVMTINY_GATHER."""
     height, width, channels, rows, columns = 5, 4, 4, 3, 3
@@ -171,6 +248,35 @@ def test_parts_of_patches_are_counted_as_the_kernel_runs_them() -> None:
                 expected["taps inside" if 0 <= x < width else "taps outside"] += 1
     assert {name: part.events[name] for name in expected} == expected
     assert part.events["patches"] == len(places)
+
+
+def test_edges_of_joined_patches_are_counted_as_the_kernel_copies_them() -> None:
+    """Compare with a simulation of TVMTINY_GATHER_BYTES."""
+    height, width, channels, rows, columns = 5, 4, 3, 3, 3
+    line = f"TVMTINY_GATHER_BYTES(g, w8, {height}, {width}, {channels}, {rows}, {columns}, (-3), 2)"
+    places = [(row, column) for row in range(-3, 6) for column in range(-3, 5)]
+    row, column = (np.array(values) for values in zip(*places, strict=True))
+    zeros = np.zeros(len(places), np.int64)
+    call = Call("g", (zeros, row, column, zeros), (True, False, False, True), len(places), 1.0)
+    (part,) = parts(call, instantiations((line,)), True)
+    expected = {"whole": 0, "edges": 0, "edges copied": 0}
+    expected |= {"edge rows": 0, "edge words": 0, "edge bytes": 0}
+    for top, left in places:
+        lines = sum(0 <= y < height for y in range(top, top + rows))
+        taps = sum(0 <= x < width for x in range(left, left + columns))
+        if lines == rows and taps == columns:
+            expected["whole"] += 1
+            continue
+        expected["edges"] += 1
+        if lines and taps:
+            expected["edges copied"] += 1
+            expected["edge rows"] += lines
+            expected["edge words"] += lines * (taps * channels // 4)
+            expected["edge bytes"] += lines * (taps * channels % 4)
+    assert {name: part.events[name] for name in expected} == expected
+    # 27 bytes are seven words.
+    edges = part.events["edges"]
+    assert (part.events["filled 16 once"], part.events["filled words"]) == (edges, 3 * edges)
 
 
 def test_taps_that_are_apart_are_counted_as_the_kernel_reads_them() -> None:

@@ -24,7 +24,10 @@ from tvmtiny.estimation.terms import (
     value_range,
 )
 
-__all__ = ["ExpressionCounter"]
+__all__ = ["BY_ONE", "ExpressionCounter"]
+
+#: Suffix of the names of requantizations that shift by one bit.
+BY_ONE = " by one"
 
 #: Elements that Thumb's loads and stores reach from a pointer without an index register.
 _NEAR = 32
@@ -77,6 +80,8 @@ class ExpressionCounter:
         self._times = [1.0]
         self._levels: dict[tirx.Var, int] = {}
         self._around: list[tirx.Var] = []
+        #: Iterations of the innermost loop if they are few; otherwise 0.
+        self._trips = 0
         self._bound: dict[tirx.Var, Term] = {}
         self._seen: list[set[Hashable]] = [set()]
         self._parameters = {str(parameter.name) for parameter in function.params}
@@ -209,10 +214,15 @@ class ExpressionCounter:
             part = tuple(p for p in term.parts if p[2] <= depth)
             if self._first(("pointer", name, part)):
                 self._count("pointer", depth)
+                if any(factor != 1 for _, factor, lv in part if lv == depth):
+                    self._count("pointer stepped", depth)
         if not moving and self._first(("pointer", name)):
             self._count("base", 0)
         if abs(term.offset) >= _NEAR and self._first(("far", base, term.offset // _NEAR)):
             self._count("far", level)
+            if self._trips and level == len(self._times) - 1:
+                # Whether registers for such offsets are set before the loop depends on its length.
+                self._count(f"far in turn of {self._trips}", level)
         written = [self._levels[var] for var in self._writers[name] if var in self._around]
         if written and kind == "load":
             # Each iteration reads a new value, even if it is kept in a register.
@@ -442,8 +452,12 @@ class ExpressionCounter:
 
 
 def _requantization(value: ir.Expr, shift: int) -> str:
-    """Return the name of a requantization's cost; values of one sign need less for halves."""
+    """Return the name of a requantization's cost.
+
+    Values of one sign need less for halves, and so does a shift by one, whose remainder is a bit.
+    """
     if shift >= 0:
         return "requantize left" if shift else "requantize plain"
     found = value_range(value)
-    return "requantize positive" if found is not None and found[0] >= 0 else "requantize right"
+    sign = "positive" if found is not None and found[0] >= 0 else "right"
+    return f"requantize {sign}{BY_ONE * (shift == -1)}"

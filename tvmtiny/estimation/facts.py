@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tvmtiny.codegen.lower import Kernel
@@ -217,6 +217,19 @@ def rough_amounts(node: Node, made: Implementation | None) -> Mapping[str, float
     }
 
 
-def entry_amounts(calls: int, interface: int) -> Mapping[str, float]:
-    """Return the amounts of the run function, from its kernel calls and its inputs and outputs."""
-    return {"one": 1.0, "calls": float(calls), "interface": float(interface)}
+def entry_amounts(arguments: Sequence[int], interface: int) -> Mapping[str, float]:
+    """Return the amounts of the run function.
+
+    Parameters
+    ----------
+    arguments
+        Number of arguments of each call of a kernel.
+    interface
+        Number of inputs and outputs of the model.
+    """
+    return {
+        "one": 1.0,
+        "calls": float(len(arguments)),
+        "arguments": float(sum(arguments)),
+        "interface": float(interface),
+    }

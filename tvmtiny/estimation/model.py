@@ -193,7 +193,7 @@ def cost(
         for i, call in enumerate(program.calls)
     )
     interface = len(program.inputs) + len(program.outputs)
-    entry = figures.run_function(entry_amounts(len(busy), interface))
+    entry = figures.run_function(entry_amounts([len(call.arguments) for call in busy], interface))
     total = TotalCost(
         sum(layer.macs for layer in layers),
         sum(layer.instructions for layer in layers) + round(entry.instructions),

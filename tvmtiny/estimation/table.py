@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 
+from tvmtiny.estimation.expressions import BY_ONE
 from tvmtiny.estimation.facts import WORK, Function, KernelFacts
 
 __all__ = ["Figures", "Table", "calibrated_cores", "read_table", "table"]
@@ -44,7 +45,8 @@ class Figures:
 
 _NONE = (0.0, 0.0, 0.0, 0.0)
 
-_SHORT_LOOP = re.compile(r"(turn|loop) of \d+$")
+#: Amounts whose cost is stated as a difference from that of another amount, which is always there.
+_DIFFERENCE = re.compile(r"(turn|loop) of (\d+|a move)$| stepped$")
 
 #: Costs of one unit of each amount, as the fields of `Figures`.
 Row = Mapping[str, tuple[float, float, float, float]]
@@ -88,6 +90,7 @@ class Table:
         amounts, apart = self._amounts(facts)
         if _kinds(amounts, apart) - _measured_kinds(found):
             return None
+        _take_less_specific(amounts, found)
         if any(name.startswith(WORK) and name not in found for name in amounts):
             return None
         for function in apart:
@@ -112,12 +115,12 @@ class Table:
         """
         amounts, apart = self._amounts(facts)
         kinds, guessed = _kinds(amounts, apart), {f.kind for f in facts.functions if f.guessed}
-        own = {name for name, count in amounts.items() if count and ": " not in name}
         found = self._row(keys)
+        _take_less_specific(amounts, found or {})
+        own = {name for name, count in amounts.items() if count and ": " not in name}
         if found is None:
             return frozenset(own | kinds)
-        # The cost of short loops is stated as a difference from that of other loops.
-        added = {name for name in own - found.keys() if not _SHORT_LOOP.search(name)}
+        added = {name for name in own - found.keys() if not _DIFFERENCE.search(name)}
         return frozenset(added | guessed | kinds - _measured_kinds(found))
 
     def _row(self, keys: Iterable[str]) -> Row | None:
@@ -145,6 +148,13 @@ class Table:
     def run_function(self, amounts: Mapping[str, float]) -> Figures:
         """Estimate the run function from `tvmtiny.estimation.facts.entry_amounts`."""
         return Figures(*_sums(self.entry, amounts))
+
+
+def _take_less_specific(amounts: dict[str, float], row: Row) -> None:
+    """Count requantizations by one bit as others if a row does not tell them apart."""
+    for name in [name for name in amounts if name.endswith(BY_ONE) and name not in row]:
+        other = name.removesuffix(BY_ONE)
+        amounts[other] = amounts.get(other, 0.0) + amounts.pop(name)
 
 
 def _kinds(amounts: Iterable[str], apart: Iterable[Function]) -> set[str]:

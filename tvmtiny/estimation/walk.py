@@ -15,7 +15,7 @@ from tvm.ir.expr import TensorLoad
 
 from tvmtiny.estimation.counts import Walk
 from tvmtiny.estimation.expressions import ExpressionCounter
-from tvmtiny.estimation.terms import contains_loop, dtype_of, parts_of, size_of
+from tvmtiny.estimation.terms import Term, contains_loop, dtype_of, parts_of, size_of
 
 __all__ = ["walk"]
 
@@ -28,6 +28,12 @@ _SHORT = 4
 
 #: Loops that copy at most this many bytes are unrolled.
 _LONGEST_RUN = 8
+
+#: Numbers of neighbouring bytes that a load and a store copy.
+_SINGLE_MOVES = (1, 2, 4)
+
+#: Most iterations of a loop of copies that may be unrolled.
+_MOST_UNROLLED = 8
 
 #: Size of the cache: more kernels than a model has.
 _KEPT_WALKS = 512
@@ -94,11 +100,6 @@ def walk(function: tirx.PrimFunc, unaligned: bool) -> Walk:
 
 
 class _Walker(ExpressionCounter):
-    def __init__(self, function: tirx.PrimFunc, unaligned: bool) -> None:
-        super().__init__(function, unaligned)
-        #: Iterations of the surrounding loops that compilers may unroll; 0 for others.
-        self._trips: list[int] = []
-
     # ---- Statements ----------------------------------------------------------------------
 
     def statement(self, statement: tirx.Stmt) -> None:
@@ -111,6 +112,8 @@ class _Walker(ExpressionCounter):
             copied = self._copy(statement)
             if copied is not None:
                 self._moves(copied)
+            elif self._is_unrolled(statement):
+                self._unrolled(statement)
             else:
                 self._loop(statement)
         elif isinstance(statement, tirx.IfThenElse):
@@ -176,14 +179,54 @@ class _Walker(ExpressionCounter):
             rest.append(tuple(p for p in term.parts if p not in moving))
         return _Copy((names, *rest), (to.offset, source.offset), count)
 
+    def _is_unrolled(self, statement: tirx.For) -> bool:
+        """Return whether GCC unrolls a loop that only copies, as far as code does not grow.
+
+        Of each copied byte, GCC counts a load, a store and two sums of addresses. The other
+        statements, indices and the condition, vanish with the loop. GCC expects a third of the
+        copies' statements to vanish, too.
+        """
+        if not self._unaligned or not isinstance(statement.extent, tirx.IntImm):
+            return False
+        count = int(statement.extent)
+        size = self._copied(statement.body)
+        if not size or count > _MOST_UNROLLED:
+            return False
+        stay, vanish = 4 * size, 2 * size + 3
+        return count * stay * 2 // 3 <= stay + vanish + 1
+
+    def _copied(self, statement: tirx.Stmt) -> int:
+        """Return how many bytes a statement copies one by one; 0 if it does anything else."""
+        if isinstance(statement, tirx.Bind):
+            return 0
+        if isinstance(statement, tirx.SeqStmt):
+            parts = [part for part in statement.seq if not isinstance(part, tirx.Bind)]
+            sizes = [self._copied(part) for part in parts]
+            return sum(sizes) if all(sizes) else 0
+        if isinstance(statement, tirx.For):
+            short = self._copy(statement)
+            return 0 if short is None else short.count
+        copies = (
+            isinstance(statement, tirx.BufferStore)
+            and isinstance(statement.value, TensorLoad)
+            and size_of(dtype_of(statement.value)) == 1
+        )
+        return int(copies)
+
+    def _unrolled(self, statement: tirx.For) -> None:
+        """Count copies whose addresses are constant, because their loop is unrolled."""
+        variable, extent = statement.loop_var, int(statement.extent)
+        for value in range(extent):
+            self._bound[variable] = Term((), value, 0)
+            self._points[variable] = np.full(self._size, value)
+            self.statement(statement.body)
+        del self._bound[variable], self._points[variable]
+
     def _moves(self, run: _Copy) -> None:
         """Count the moves of a copy: words, then a halfword, then a byte."""
         count = run.count
         moves = self._now * (count // 4 + count % 4 // 2 + count % 2)
         self.found.counts["moves"] += moves
-        if self._trips and self._trips[-1]:
-            # Without the loop, all addresses are constant.
-            self.found.counts[f"moves in turn of {self._trips[-1]}"] += moves
         names, *bases = run.key
         for name, parts in zip(names, bases, strict=True):
             for depth in {level for *_, level in parts if level}:
@@ -196,6 +239,7 @@ class _Walker(ExpressionCounter):
         if extent is None:
             extent = np.ones(self._size, np.int64)
         kept = self._points, self._size, self._weight
+        outer_trips, self._trips = self._trips, 0
         outer = self._now
         extent = np.maximum(extent, 0)
         total, outer_size = int(extent.sum()), self._size
@@ -219,16 +263,19 @@ class _Walker(ExpressionCounter):
         kind = "inner " * inner
         trips = total // outer_size
         number = f" of {trips}"
+        self._trips = trips if short and inner else 0
         for suffix in ("", number) if short else ("",):
             self.found.counts[f"{kind}turn{suffix}"] += self._now
             self.found.counts[f"{kind}loop{suffix}"] += outer
-        self._trips.append(trips if short else 0)
+        if self._unaligned and self._copied(statement.body) in _SINGLE_MOVES:
+            # The instructions of the move also change its pointers.
+            self.found.counts["turn of a move"] += self._now
         self.statement(statement.body)
-        self._trips.pop()
         self._around.pop()
         self._seen.pop()
         self._times.pop()
         self._points, self._size, self._weight = kept
+        self._trips = outer_trips
 
     def _branches(self, statement: tirx.IfThenElse) -> None:
         found = self._evaluate(statement.condition)

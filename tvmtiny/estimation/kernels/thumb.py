@@ -13,6 +13,8 @@ from tvmtiny.estimation.kernels.library import memcpy_of_few, memset
 #: load words from any address.
 _STORED, _STORED_UNALIGNED = 4, 28
 
+#: Longest row of a plane that a predicated instruction or two fill.
+_PREDICATED = 8
 
 #: Chunks of three words that take as long as a chunk of bytes, by its length.
 _BYTES = {2: 1.1, 3: 1.4, 4: 1.7}
@@ -334,7 +336,10 @@ def _plane(site: Site) -> Iterator[Part]:
         "copied": lines * copied,
         "outside rows": outside,
     }
-    if columns <= (_STORED_UNALIGNED if site.unaligned else _STORED):
+    if alone and site.unaligned and used == 4 and columns <= _PREDICATED:
+        # Instructions of both branches are predicated, so that they run for each row.
+        events = {"call": site.call.times, "predicated rows": lines + outside}
+    elif columns <= (_STORED_UNALIGNED if site.unaligned else _STORED):
         events |= {
             "outside bytes": outside * columns,
             "outside words": outside * (columns // 4),
@@ -348,6 +353,9 @@ def _plane(site: Site) -> Iterator[Part]:
         yield memset(site, address, np.full(len(address), columns))
     if copied:
         yield memcpy_of_few(lines, rest)
+    if site.call.constant[1] and site.unaligned:
+        # Compilers decide which rows are inside, which saves little without copies of words.
+        events = {f"known {name}": count for name, count in events.items()}
     yield Part(site.name, "plane", events)
 
 

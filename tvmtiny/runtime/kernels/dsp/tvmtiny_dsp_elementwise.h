@@ -135,7 +135,7 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
  * where divisions round down. The bytes are moved to the top of their lanes rather than sign-
  * extended, which takes as many instructions and leaves eight more bits for the factors.
  * TVMTINY_ADD_WORDS defines it for multiples of 4 * WORDS, WORDS being 1 or 2, and TVMTINY_ADD for
- * any count. LOW and HIGH are the limits of the clamp; -128 and 127 cost nothing. */
+ * any count, inlined because counts are constants. LOW and HIGH are the limits of the clamp; -128 and 127 cost nothing. */
 #if TVMTINY_DSP
 
 #define TVMTINY_ADD_LOW(LOW)                                                                       \
@@ -197,8 +197,8 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
 
 #define TVMTINY_ADD(NAME, SHIFT, LOW, HIGH)                                                        \
   TVMTINY_ADD_WORDS(NAME##_words, SHIFT, 1, LOW, HIGH)                                             \
-  static void TVMTINY_UNUSED NAME(const int8_t *x, const int8_t *y, const int32_t *plane,          \
-                                  int8_t *out, int32_t count)                                      \
+  static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED NAME(                                           \
+      const int8_t *x, const int8_t *y, const int32_t *plane, int8_t *out, int32_t count)          \
   {                                                                                                \
     const int32_t whole = count & ~3;                                                              \
     int8_t rest[3][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};                                \

@@ -203,7 +203,7 @@ TVMTINY_FILL(w8)
 #define TVMTINY_GATHER_BYTES(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)    \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
   {                                                                                                \
-    int8_t bytes[(ROWS) * (COLUMNS) * (CHANNELS)];                                                 \
+    int8_t bytes[((ROWS) * (COLUMNS) * (CHANNELS) + 3) & ~3];                                      \
     int32_t ky;                                                                                    \
     if (column >= 0 && column + (COLUMNS) <= (WIDTH) && row >= 0 && row + (ROWS) <= (HEIGHT)) {    \
       const int8_t *from = x + (row * (WIDTH) + column) * (CHANNELS);                              \
@@ -212,12 +212,17 @@ TVMTINY_FILL(w8)
         from += (WIDTH) * (CHANNELS);                                                              \
       }                                                                                            \
     } else {                                                                                       \
-      for (ky = 0; ky < (ROWS); ++ky) {                                                            \
-        const int32_t y = row + ky;                                                                \
-        const int32_t valid = y >= 0 && y < (HEIGHT);                                              \
-        tvmtiny_patch_row(bytes + ky * ((COLUMNS) * (CHANNELS)),                                   \
-                          x + (valid ? y : 0) * ((WIDTH) * (CHANNELS)), column * (CHANNELS),       \
-                          valid ? (WIDTH) * (CHANNELS) : 0, (COLUMNS) * (CHANNELS), (PAD));        \
+      const int32_t top = row < 0 ? -row : 0;                                                      \
+      const int32_t left = column < 0 ? -column : 0;                                               \
+      const int32_t rows = (row + (ROWS) > (HEIGHT) ? (HEIGHT)-row : (ROWS)) - top;                \
+      const int32_t taps = (column + (COLUMNS) > (WIDTH) ? (WIDTH)-column : (COLUMNS)) - left;     \
+      tvmtiny_set_bytes(bytes, (PAD), ((ROWS) * (COLUMNS) * (CHANNELS) + 3) / 4);                  \
+      if (rows > 0 && taps > 0 && (HEIGHT) * (WIDTH) * (CHANNELS) == 1) {                          \
+        bytes[top * (COLUMNS) + left] = *x;                                                        \
+      } else if (rows > 0 && taps > 0) {                                                           \
+        tvmtiny_copy_rows(bytes + (top * (COLUMNS) + left) * (CHANNELS),                           \
+                          x + ((row + top) * (WIDTH) + column + left) * (CHANNELS), rows,          \
+                          taps * (CHANNELS), (COLUMNS) * (CHANNELS), (WIDTH) * (CHANNELS));        \
       }                                                                                            \
     }                                                                                              \
     (void)tvmtiny_expand_##FORMAT(to, bytes, (ROWS) * (COLUMNS) * (CHANNELS), (PIXELS));           \
@@ -281,6 +286,73 @@ TVMTINY_INLINE void tvmtiny_copy_bytes(int8_t *to, const int8_t *from, int32_t b
   for (; i < bytes; ++i) {
     to[i] = from[i];
   }
+}
+
+/* Stores a word at any address. */
+TVMTINY_INLINE void tvmtiny_set_word(int8_t *to, uint32_t word)
+{
+#if TVMTINY_DSP
+  __asm__("str %1, %0" : "=m"(*(uint8_t(*)[4])to) : "r"(word));
+#else
+  to[0] = to[1] = to[2] = to[3] = (int8_t)(uint8_t)(word & 0xffu);
+#endif
+}
+
+/* Sets a constant number of words to bytes of one value. */
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_set_bytes(int8_t *to, int32_t value,
+                                                                   int32_t words)
+{
+  const uint32_t word = ((uint32_t)value & 0xffu) * 0x01010101u;
+  const int8_t *const end = to + 4 * (words & ~3);
+  while (to != end) {
+    tvmtiny_set_word(to, word);
+    tvmtiny_set_word(to + 4, word);
+    tvmtiny_set_word(to + 8, word);
+    tvmtiny_set_word(to + 12, word);
+    to += 16;
+  }
+  if ((words & 2) != 0) {
+    tvmtiny_set_word(to, word);
+    tvmtiny_set_word(to + 4, word);
+    to += 8;
+  }
+  if ((words & 1) != 0) {
+    tvmtiny_set_word(to, word);
+  }
+}
+
+/* Copies `rows` rows of `bytes` bytes, both at least 1, that are so many bytes apart. */
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_copy_rows(int8_t *to, const int8_t *from,
+                                                                   int32_t rows, int32_t bytes,
+                                                                   int32_t to_pitch,
+                                                                   int32_t from_pitch)
+{
+#if TVMTINY_DSP
+  int32_t left;
+  uint32_t word;
+  __asm__ volatile("1:\n subs %[left], %[bytes], #4\n blt 3f\n"
+                   "2:\n ldr %[word], [%[from]], #4\n subs %[left], %[left], #4\n"
+                   " str %[word], [%[to]], #4\n bge 2b\n"
+                   "3:\n adds %[left], %[left], #4\n beq 5f\n"
+                   "4:\n ldrb %[word], [%[from]], #1\n subs %[left], %[left], #1\n"
+                   " strb %[word], [%[to]], #1\n bne 4b\n"
+                   "5:\n add %[from], %[from], %[from_step]\n add %[to], %[to], %[to_step]\n"
+                   " subs %[rows], %[rows], #1\n bne 1b"
+                   : [to] "+r"(to), [from] "+r"(from), [rows] "+r"(rows), [left] "=&r"(left),
+                     [word] "=&r"(word)
+                   : [bytes] "r"(bytes), [to_step] "r"(to_pitch - bytes),
+                     [from_step] "r"(from_pitch - bytes)
+                   : "cc", "memory");
+#else
+  for (; rows > 0; --rows) {
+    int32_t i;
+    for (i = 0; i < bytes; ++i) {
+      to[i] = from[i];
+    }
+    to += to_pitch;
+    from += from_pitch;
+  }
+#endif
 }
 
 #endif /* TVMTINY_DSP_PATCH_H */
