@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+@cache
 def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training images and their digits, and 360 others."""
+    """Training images and their digits, and 360 others; nobody may change them."""
     data, labels = load_digits(return_X_y=True)
     return data[:-360], labels[:-360], data[-360:]
