@@ -100,67 +100,73 @@ def _reals(scale: float, zero_point: int, low: int, high: int) -> np.ndarray:
     return np.concatenate([around, *near, random.astype(np.float32), tiny])
 
 
-_MAIN = """
-#include <stdio.h>
-#include "m.h"
-static float real[{count}];
-int main(void)
+#: The dtype, scale and zero point of the output.
+_QUANTIZATIONS = (
+    ("int8", 0.0627451017, -128),
+    ("int8", 1 / 3, 5),
+    ("uint8", 0.0078431, 127),
+    ("int16", 3.0517578e-05, 0),
+    ("int16", 7.1, 0),
+)
+_CONVERT = """
+#include "{name}.h"
+static int convert_{name}(void)
 {{
-  FILE *const from = fopen("reals.bin", "rb");
-  FILE *const to = fopen("values.bin", "wb");
-  FILE *const back = fopen("back.bin", "wb");
+  static float real[{count}];
+  FILE *const from = fopen("{name}_reals.bin", "rb");
+  FILE *const to = fopen("{name}_values.bin", "wb");
+  FILE *const back = fopen("{name}_back.bin", "wb");
   if (from == NULL || to == NULL || back == NULL || fread(real, 4, {count}, from) != {count}) {{
     return 1;
   }}
   for (uint32_t i = 0; i < {count}u; ++i) {{
-    const {type} value = tvmtiny_m_quantize_output_y(real[i]);
+    const {dtype}_t value = tvmtiny_{name}_quantize_output_y(real[i]);
     fwrite(&value, sizeof value, 1, to);
   }}
   for (int32_t i = {low}; i <= {high}; ++i) {{
-    const float value = tvmtiny_m_dequantize_output_y(({type})i);
+    const float value = tvmtiny_{name}_dequantize_output_y(({dtype}_t)i);
     fwrite(&value, sizeof value, 1, back);
   }}
-  return fclose(to) == 0 && fclose(back) == 0 ? 0 : 2;
+  return fclose(from) == 0 && fclose(to) == 0 && fclose(back) == 0 ? 0 : 2;
 }}
 """
 
 
-@pytest.mark.parametrize(
-    ("dtype", "scale", "zero_point"),
-    [
-        ("int8", 0.0627451017, -128),
-        ("int8", 1 / 3, 5),
-        ("uint8", 0.0078431, 127),
-        ("int16", 3.0517578e-05, 0),
-        ("int16", 7.1, 0),
-    ],
-)
-def test_quantize_and_dequantize(dtype: str, scale: float, zero_point: int, tmp_path: Path) -> None:
+def test_quantize_and_dequantize(tmp_path: Path) -> None:
     """C, Python and LiteRT give the same bytes; LiteRT defines nothing for infinities and NaN."""
-    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    reals = _reals(scale, zero_point, low, high)
-    quantize, dequantize = _quantized(dtype, scale, zero_point, len(reals))
-    artifact = compiled(quantize)
-    (output,) = artifact.outputs
-    values = output.quantize(reals)
-    assert values.dtype == dtype
-    every = np.arange(low, high + 1).astype(dtype)
-    filled = np.resize(every, (1, 1 << 16))
-    (expected,) = next(run_litert_outputs(quantize, [[reals[None]]]))
-    np.testing.assert_array_equal(values, expected[0])
-    (expected,) = next(run_litert_outputs(dequantize, [[filled]]))
-    np.testing.assert_array_equal(output.dequantize(filled), expected)
-    beyond = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 1e12, -1e12], np.float32)
-    edges = output.quantize(beyond)
-    np.testing.assert_array_equal(edges, [high, low, low, high, low, high, low])
-    np.concatenate([reals, beyond]).tofile(tmp_path / "reals.bin")
-    main = _MAIN.format(count=len(reals) + 7, type=f"{dtype}_t", low=low, high=high)
+    artifacts, functions = [], []
+    values, back = {}, {}
+    for number, (dtype, scale, zero_point) in enumerate(_QUANTIZATIONS):
+        name, low, high = f"m{number}", np.iinfo(dtype).min, np.iinfo(dtype).max
+        reals = _reals(scale, zero_point, low, high)
+        quantize, dequantize = _quantized(dtype, scale, zero_point, len(reals))
+        artifacts.append(compiled(quantize, name))
+        (output,) = artifacts[-1].outputs
+        quantized = output.quantize(reals)
+        assert quantized.dtype == dtype
+        every = np.arange(low, high + 1).astype(dtype)
+        filled = np.resize(every, (1, 1 << 16))
+        (expected,) = next(run_litert_outputs(quantize, [[reals[None]]]))
+        np.testing.assert_array_equal(quantized, expected[0], name)
+        (expected,) = next(run_litert_outputs(dequantize, [[filled]]))
+        np.testing.assert_array_equal(output.dequantize(filled), expected, name)
+        beyond = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 1e12, -1e12], np.float32)
+        edges = output.quantize(beyond)
+        np.testing.assert_array_equal(edges, [high, low, low, high, low, high, low], name)
+        values[name] = np.concatenate([quantized, edges])
+        back[name] = output.dequantize(every).view(np.uint32)
+        np.concatenate([reals, beyond]).tofile(tmp_path / f"{name}_reals.bin")
+        count = len(values[name])
+        functions.append(_CONVERT.format(name=name, count=count, dtype=dtype, low=low, high=high))
+    calls = " || ".join(f"convert_{name}()" for name in values)
+    main = f"#include <stdio.h>\n{''.join(functions)}int main(void)\n{{\n  return {calls};\n}}\n"
     for compiler, flags in (("gcc", SANITIZERS), ("clang", ("-O2",))):
-        run_main(main, [artifact], tmp_path, compiler, flags)
-        got = np.fromfile(tmp_path / "values.bin", dtype)
-        np.testing.assert_array_equal(got, np.concatenate([values, edges]))
-        back = np.fromfile(tmp_path / "back.bin", np.uint32)
-        np.testing.assert_array_equal(back, output.dequantize(every).view(np.uint32))
+        run_main(main, artifacts, tmp_path, compiler, flags)
+        for name, wanted in values.items():
+            got = np.fromfile(tmp_path / f"{name}_values.bin", wanted.dtype)
+            np.testing.assert_array_equal(got, wanted, name)
+            got = np.fromfile(tmp_path / f"{name}_back.bin", np.uint32)
+            np.testing.assert_array_equal(got, back[name], name)
 
 
 def test_quantize_keeps_shapes_and_refuses_what_has_no_scale() -> None:
