@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ from tvmtiny.design.data import Dataset
 from tvmtiny.design.network_spaces import space_of
 from tvmtiny.design.search import Candidate, search
 from tvmtiny.design.training import TrainOptions
+
+#: Accuracy, MACs and cycles of a network.
+Figures = tuple[float, int, int]
+
+#: Difference of accuracies, of two of the 360 images, up to which networks are equally accurate.
+CLOSE = 2 / 360
 
 LEVELS = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)
 
@@ -70,6 +77,7 @@ def main() -> None:
         kept[guide] = [c for c in found.candidates if c.file is not None]
     for cpu in cpus:
         compare(cpu, kept["macs"], kept[cpu])
+        orders(cpu, [candidate for found in kept.values() for candidate in found])
 
 
 def compare(cpu: str, by_macs: list[Candidate], by_cycles: list[Candidate]) -> None:
@@ -97,6 +105,33 @@ def compare(cpu: str, by_macs: list[Candidate], by_cycles: list[Candidate]) -> N
     for name, listed in ratios.items():
         mean = np.exp(np.mean(np.log(listed)))
         print(f"{cpu}: cycles relative to those {name} by MACs, geometric mean: {mean - 1:+.1%}")
+
+
+def orders(cpu: str, found: list[Candidate]) -> None:
+    """Print how often the order of equally accurate networks by MACs is not that by cycles."""
+    figures = {(c.accuracy or 0.0, c.macs, _cycles(c.file, cpu)) for c in found}
+    pairs, more = 0, []
+    for one, other in combinations(sorted(figures, key=lambda figure: figure[1]), 2):
+        if abs(one[0] - other[0]) <= CLOSE and min(one[0], other[0]) >= LEVELS[0]:
+            pairs += 1
+            if one[1] < other[1] and one[2] > other[2]:
+                more.append(one[2] / other[2] - 1)
+    by_macs, by_cycles = ({f for f in figures if _on_front(f, figures, k)} for k in (1, 2))
+    print(
+        f"{cpu}: of {pairs} pairs of networks that are equally accurate, fewer MACs take more "
+        f"cycles in {len(more)}, by {np.mean(more or [0]):.0%} on average; of {len(figures)} "
+        f"networks, {len(by_macs)} are on the front by MACs, {len(by_cycles)} on that by cycles, "
+        f"{len(by_macs & by_cycles)} on both"
+    )
+
+
+def _on_front(one: Figures, figures: set[Figures], cost: int) -> bool:
+    return not any(
+        other[0] >= one[0]
+        and other[cost] <= one[cost]
+        and (other[0] > one[0] or other[cost] < one[cost])
+        for other in figures
+    )
 
 
 @cache

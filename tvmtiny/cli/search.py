@@ -57,7 +57,9 @@ def search(
     ram: RamOption = None,
     flash: FlashOption = None,
     deadline: DeadlineOption = None,
-    trials: Annotated[int, typer.Option("--trials", help="Number of trials.", min=1)] = 100,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Number of different networks.", min=1)
+    ] = 100,
     epochs: Annotated[int, typer.Option("--epochs", help="Epochs of each training.", min=1)] = 20,
     seed: Annotated[
         int, typer.Option("--seed", help="Seed of the search and of each training.")
