@@ -230,6 +230,19 @@ def narrow_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def corners_network(seed: int) -> bytes:
+    """Generate parallel convolutions of one or two pixels, whose filters are larger than these."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(6):
+        size = (int(choose.integers(1, 3)), int(choose.choice([1, 1, 2])))
+        x = network.input(1, *size, int(choose.choice([1, 2, 2, 3, 3, 4, 5, 6, 8, 11])))
+        filters, stride = int(choose.integers(1, 9)), int(choose.integers(1, 3))
+        outputs.append(network.conv(x, filters, (3, 3), stride=stride, padding="SAME"))
+    return network.build(*outputs)
+
+
 def depthwises_network(seed: int) -> bytes:
     """Generate parallel depthwise convolutions with the sizes that `random_network` uses."""
     choose = np.random.default_rng(seed)
@@ -392,7 +405,7 @@ def recurrent_network(seed: int) -> bytes:
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated", "copies", "sound", "wide", "narrow"),
+    *("pools", "activated", "copies", "sound", "wide", "narrow", "corners"),
 )
 
 KINDS = {
@@ -410,6 +423,7 @@ KINDS = {
     "convolutions": convolutions_network,
     "depthwises": depthwises_network,
     "narrow": narrow_network,
+    "corners": corners_network,
     "tiny": tiny_network,
     "pools": pools_network,
     "activated": activated_network,

@@ -227,6 +227,7 @@ def _pool(site: Site, rows: np.ndarray, columns: np.ndarray, kind: str) -> Itera
         "one": site.total(rows * (columns % 2)) * words,
         "overlapping": site.call.times * words * (channels % 4 > 0),
         "once": site.call.times * (words == 1),
+        "twice": site.call.times * (words == 2),
     }
     yield Part(site.name, f"{kind}{' constant' * constant}", events)
 
