@@ -25,9 +25,11 @@ def rounding(kind: str, scales: list[float], zero_point: int, relu: bool) -> Out
     return TwoRoundings(zero_point, output_range, np.array(multipliers), np.array(shifts))
 
 
-def hardware(scaling: Scaling, channel: int, acc: np.ndarray, bias: int) -> np.ndarray:
+def hardware(
+    scaling: Scaling, channel: int, acc: np.ndarray, bias: int, gain: int = GAIN
+) -> np.ndarray:
     """The results of SMMLA (or SMMUL) and SSAT."""
-    total = int(scaling.initial[channel]) + GAIN * (acc - bias)
+    total = int(scaling.initial[channel]) + gain * (acc - bias)
     assert np.abs(total).max() < 2**31
     value = (total * int(scaling.multiplier[channel])) >> 32
     if scaling.offset is not None and scaling.step is not None:
@@ -80,6 +82,24 @@ def test_typical_layers_have_a_solution(kind: str, zero_point: int) -> None:
 def test_constant_channels_and_tiny_scales() -> None:
     reference = rounding("two", [0.004, 2.0**-31, 0.0, 0.004], -5, False)
     assert assert_exact(reference, [-9000, -40, -7, 3], [9000, 40, 7, 3], [0, 5, 0, 3]) is not None
+
+
+@pytest.mark.parametrize("gain", [1, 3, 15])
+def test_channels_of_small_gains_are_rounded_by_sign(gain: int) -> None:
+    """Channels of tiny scales have such gains, and an accumulator step then has few fractions."""
+    scale = 2.0**-22.9 * gain
+    reference, reach = rounding("two", [scale], 5, False), int(9 / scale)
+    ends = np.array([-reach]), np.array([reach])
+    scaling = solve(
+        lambda acc: reference(acc.T).T, reference.scales, ends, np.array([-77]), gain=gain
+    )
+    assert scaling is not None and scaling.signed
+    # The outputs are monotone, so they are equal if they are equal around each step.
+    steps = np.rint(np.arange(-8.5, 9) / scale).astype(np.int64)
+    acc = (steps[:, None] + np.arange(-40, 41)).ravel()
+    wanted = reference(acc[:, None])[:, 0]
+    assert set(wanted) == set(range(-4, 15))
+    assert np.array_equal(hardware(scaling, 0, acc, -77, gain), wanted)
 
 
 def test_overflow_is_no_solution() -> None:

@@ -423,7 +423,7 @@ def _solve_signed(
         return None
     # A fraction of one accumulator step does not change the sign.
     neighbours = sorted(range(-3, 4), key=abs)
-    fractions = np.repeat(np.arange(0, gain, gain // 16), len(neighbours))
+    fractions = np.repeat(np.arange(0, gain, max(gain // 16, 1)), len(neighbours))
     nearest = np.tile(neighbours, len(fractions) // len(neighbours))
     # The pair of fraction and multiplier for each channel: the first exact one.
     taken = np.zeros(len(scales), np.int64)
