@@ -8,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zeroed_weights import Zeroed, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
+from zeroed_weights import (
+    Change,
+    Zeroed,
+    run_with_zeros,
+    zero_anywhere,
+    zero_blocks,
+    zero_unevenly,
+    zeroed,
+)
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
@@ -30,6 +38,17 @@ _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0, zero
 _POINT = replace(_RELU, size=(5, 8), channels=64, filters=16, kernel=(1, 1))
 _LINEAR = replace(_POINT, activation="NONE", zero_points=(-3, 5), output_scale=0.3)
 _WINDOW = replace(_LINEAR, size=(6, 7), channels=16, filters=12, kernel=(3, 3))
+
+
+def _of_blocks(*block: int) -> Change:
+    """Change weights to equal blocks, a quarter of which are kept."""
+
+    def change(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        filters, depth = weights.shape
+        return zero_blocks(np.tile(np.array(block), (filters, depth // len(block))), rng)
+
+    return change
+
 
 #: Layers by their lanes, by the ways to their inputs, and by what is left of pixels, channels,
 #: blocks and rows.
@@ -74,6 +93,10 @@ SHAPES: dict[str, Case] = {
     "dense_by_sign": Zeroed(Dense((1, 64), 64, 70, output_scale=0.3, per_channel=True)),
     "dense_alone": Zeroed(Dense((1, 90), 90, 33, output_scale=0.3)),
     "dense_uneven": Zeroed(Dense((1, 120), 120, 22, output_scale=0.3), zero_unevenly),
+    # The largest weights whose products are added up in 16 bits by four, and by two.
+    "dense_by_four": Zeroed(Dense((1, 64), 64, 10), _of_blocks(-64, -64, -64, -63)),
+    "dense_by_two": Zeroed(Dense((1, 64), 64, 10), _of_blocks(-64, -64, -64, -64)),
+    "dense_by_two_largest": Zeroed(Dense((1, 64), 64, 10), _of_blocks(-128, -127, -128, -127)),
     "dense_rows": Zeroed(Dense((3, 160), 160, 10, output_scale=2.0)),
     "dense_many_rows": Zeroed(Dense((37, 96), 96, 8, output_scale=2.0, per_channel=True)),
 }

@@ -103,7 +103,7 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_sparse_pixels(const int8_t *x, const int32_t
 }
 
 TVMTINY_RVV_INLINE void tvmtiny_rvv_sparse_pairs(const int8_t *x, const int32_t *stream, int8_t *out,
-                                                 int32_t pixels, int32_t rows,
+                                                 int32_t pixels, int32_t rows, int32_t products,
                                                  const tvmtiny_rvv_sparse *layer)
 {
   const int32_t pairs = (layer->channels + 1) / 2;
@@ -120,13 +120,18 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_sparse_pairs(const int8_t *x, const int32_t 
         const int32_t pair = first + i / 2;
         const int8_t *row = blocks;
         int32_t sum = 0;
+        int32_t part = 0;
         int32_t left_rows;
         for (left_rows = rows; left_rows > 0; --left_rows) {
           const int32_t at = tvmtiny_rvv_sparse_offset(row + 2 * pair);
           const int8_t *const weights = row + 2 * pairs + 8 * pair + i % 2 * 4;
           int32_t input;
           for (input = 0; input < 4; ++input) {
-            sum += x[at + input] * weights[input];
+            part += x[at + input] * weights[input];
+            if ((input + 1) % products == 0) {
+              sum += (int16_t)part;
+              part = 0;
+            }
           }
           row += 10 * pairs;
         }
@@ -151,7 +156,7 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_sparse_pairs(const int8_t *x, const int32_t 
   static void NAME(const int8_t *x, const int32_t *stream, int8_t *out, int32_t pixels)            \
   {                                                                                                \
     const tvmtiny_rvv_sparse layer = { CHANNELS, PITCH, SHIFT, TVMTINY_RVV_##ROUNDING };           \
-    tvmtiny_rvv_sparse_pairs(x, stream, out, pixels, ROWS, &layer);                                \
+    tvmtiny_rvv_sparse_pairs(x, stream, out, pixels, ROWS, PRODUCTS, &layer);                      \
   }
 
 #endif
