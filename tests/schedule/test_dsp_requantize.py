@@ -35,7 +35,8 @@ def hardware(
     if scaling.offset is not None and scaling.step is not None:
         value = value + int(scaling.offset[channel])
         value = value + np.where(total < 0, int(scaling.step[channel]), 0)
-    assert np.abs(value).max() < 2**31
+    # Some kernels double the product and what is added to it, see VQDMULH.
+    assert np.abs(value).max() < (2**31 if scaling.offset is None else 2**30)
     return np.clip(value >> scaling.shift, -128, 127)
 
 
@@ -100,6 +101,25 @@ def test_channels_of_small_gains_are_rounded_by_sign(gain: int) -> None:
     wanted = reference(acc[:, None])[:, 0]
     assert set(wanted) == set(range(-4, 15))
     assert np.array_equal(hardware(scaling, 0, acc, -77, gain), wanted)
+
+
+@pytest.mark.parametrize("shift", [12, 14, 15, 16])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_largest_sums_and_multipliers_are_rounded_by_sign(shift: int, sign: int) -> None:
+    """All of them just fit 32 bits, and then an offset is added that has their sign."""
+    scale, zero_point = 2.0 ** (7 - shift) * 0.99999, 126 if sign > 0 else -127
+    reference, far = rounding("two", [scale], zero_point, False), 2**23 - 300
+    low, high = sorted((-300_000 * sign, far * sign))
+    scaling = solve(
+        lambda acc: reference(acc.T).T, reference.scales, (np.array([low]), np.array([high])), [0]
+    )
+    assert scaling is not None and scaling.signed
+    steps = np.rint((np.arange(-128.5, 128) - zero_point) / scale).astype(np.int64)
+    acc = (steps[:, None] + np.arange(-4, 5)).ravel()
+    acc = np.append(acc[(acc >= low) & (acc <= high)], [low, high])
+    wanted = reference(acc[:, None])[:, 0]
+    assert set(wanted) == set(range(-128, 128))
+    assert np.array_equal(hardware(scaling, 0, acc, 0), wanted)
 
 
 def test_overflow_is_no_solution() -> None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from layer_cases import Layer, Operand, numbers
 from zeroed_weights import Zeroed, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
 
 import tvmtiny
@@ -78,6 +80,49 @@ def test_on_host(tmp_path: Path) -> None:
 @on_qemu
 def test_on_board() -> None:
     layers().check_board(BOARD)
+
+
+def _of_largest_sums(operator: str, sign: int) -> Layer:
+    """A layer whose largest sums and multipliers just fit 32 bits, and whose offsets add to them.
+
+    The inputs give these sums, unlike random ones.
+    """
+    options = {"padding": "VALID", "stride_h": 1, "stride_w": 1}
+    options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+    if operator == "CONV_2D":
+        weights = np.zeros((2, 1, 1, 1056), np.int8)
+        weights[..., :268] = 127
+        axis, size, shape = 0, (1, 2, 4, 1056), (1, 2, 4, 2)
+    else:
+        options["depth_multiplier"] = 1
+        weights = np.full((1, 17, 16, 8), 127, np.int8)
+        axis, size, shape = 3, (1, 18, 17, 8), (1, 2, 2, 8)
+    channels = weights.shape[axis]
+    most = 255 * int(np.moveaxis(weights, axis, 0)[0].sum(dtype=np.int64))
+    scales = (float(np.float32(2.0**-8 * 0.99999)),) * channels
+    bias = np.full(channels, sign * (2**23 - 300 - most))
+    inputs = (
+        Operand(size, scale=1.0, zero_point=-128, limits=(126, 127)),
+        Operand(weights.shape, scales=scales, axis=axis, value=weights * np.int8(sign)),
+        numbers(bias),
+    )
+    output = Operand(shape, scale=1.0, zero_point=126 if sign > 0 else -127)
+    return Layer(operator, inputs, output, options, 3)
+
+
+@on_qemu
+def test_largest_sums_on_board() -> None:
+    cases = {
+        f"{operator.lower()}_{name}": _of_largest_sums(operator, sign)
+        for operator in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        for name, sign in (("highest", 1), ("lowest", -1))
+    }
+    largest = SideBySide("largest", cases, 0.0)
+    largest.check_board(BOARD)
+    schedules = [layer.schedule for layer in largest.compile(BOARD).layers]
+    assert all("by sign" in schedule for schedule in schedules)
+    assert ["mve, sparse, tile 4x2" in schedule for schedule in schedules].count(True) == 2
+    assert ["mve, windows" in schedule for schedule in schedules].count(True) == 2
 
 
 def test_all_shapes_skip_blocks() -> None:

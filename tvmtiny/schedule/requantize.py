@@ -481,6 +481,9 @@ def _exact_by_sign(
         for sign in (below_acc >= 0, below_acc < 0)
     ]
     positive, negative = (_between(*bounds) for bounds in zip(least, most, strict=True))
-    tops = np.abs(((ends[channels] + fraction) * m) >> 32).max(axis=1)
-    fits = tops + np.maximum(np.abs(positive), np.abs(negative)) < 2**31
+    # Kernels with VQDMULH double products, offsets and steps, so that half of the range remains.
+    low, high = (((ends[channels] + fraction) * m) >> 32).T
+    totals = [np.maximum(low, 0) + positive, np.maximum(high, 0) + positive]
+    totals += [np.minimum(low, -1) + negative, np.minimum(high, -1) + negative]
+    fits = np.abs([*totals, positive, negative]).max(axis=0) < 2**30
     return (least[0] <= most[0]) & (least[1] <= most[1]) & fits, positive, negative
