@@ -111,11 +111,12 @@ def _layer(node: Node) -> Layer | None:
     geometry = layer.geometry
     if geometry is None:
         return layer
-    if geometry.dilation[1] > 1:
-        return None
     # A window that covers a whole image without padding is one run of inputs.
     whole = geometry.kernel == geometry.input and not geometry.padded
-    return replace(layer, geometry=None if whole else lying(geometry))
+    row = lying(geometry)
+    if geometry.dilation[1] > 1 or row.dilation[1] > 1:
+        return None
+    return replace(layer, geometry=None if whole else row)
 
 
 def _kind(layer: Layer) -> str:
