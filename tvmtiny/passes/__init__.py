@@ -10,8 +10,16 @@ from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Oracle
 from tvmtiny.passes.dead_channels import eliminate_dead_channels
 from tvmtiny.passes.fold_pad import fold_pad
+from tvmtiny.passes.trim_filters import trim_filters
 
-__all__ = ["Optimized", "Options", "eliminate_dead_channels", "fold_pad", "optimize"]
+__all__ = [
+    "Optimized",
+    "Options",
+    "eliminate_dead_channels",
+    "fold_pad",
+    "optimize",
+    "trim_filters",
+]
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ _optimized: WeakKeyDictionary[Graph, dict[tuple[Oracle, Options], Optimized]] = 
 
 
 def _optimize(graph: Graph, oracle: Oracle, options: Options) -> Optimized:
-    graph = fold_pad(graph)
+    graph = trim_filters(fold_pad(graph))
     if not options.dead_channels:
         return Optimized(graph)
     reduced = eliminate_dead_channels(graph, oracle)

@@ -80,7 +80,7 @@ class BoardEstimate:
         Bytes of the largest tensor (outputs may overlap inputs) and all states, and size of the
         data region.
     flash_bytes, flash_available
-        Bytes of weights and biases without dead channels, and size of the code region.
+        Bytes of weights and biases that remain after all graph passes, and size of the code region.
     """
 
     board: str
@@ -109,7 +109,8 @@ class Inspection:
     macs, weights_bytes
         Sums over `nodes`.
     live_macs
-        MACs that remain without dead channels; equal to `macs` if the model cannot be compiled.
+        MACs that remain without dead channels and without taps that never lie in the input; equal
+        to `macs` if the model cannot be compiled.
     state_bytes
         Bytes of the model's state between runs.
     largest_activations_bytes

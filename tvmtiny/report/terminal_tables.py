@@ -136,7 +136,7 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
     yield nodes
     live = ""
     if found.live_macs != found.macs:
-        live = f", {found.live_macs:,} without dead channels"
+        live = f", {found.live_macs:,} without dead channels and taps outside of the input"
     refused = (("LiteRT", f"refuses the model: {found.litert}"),) if found.litert else ()
     yield fact_table(
         ("model file", f"{found.model_bytes:,} bytes"),
