@@ -394,6 +394,24 @@ def copies_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def planes_network(seed: int) -> bytes:
+    """Generate parallel depthwise convolutions of one channel, most of them tiny."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(6):
+        size = [int(d) for d in choose.integers(2, 9, 2)]
+        if not choose.integers(6):
+            size[1] = int(choose.integers(20, 70))
+        x = network.input(1, *size, 1)
+        kernel = (3, 3) if choose.integers(6) else (2, 2)
+        stride = int(choose.integers(1, 3))
+        valid = min(size) >= 3 and not choose.integers(3)
+        padding = "VALID" if valid else "SAME"
+        outputs.append(network.depthwise(x, kernel, stride=stride, padding=padding))
+    return network.build(*outputs)
+
+
 def recurrent_network(seed: int) -> bytes:
     """Generate a layer of LSTM cells."""
     choose = np.random.default_rng(seed)
@@ -405,7 +423,7 @@ def recurrent_network(seed: int) -> bytes:
 #: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
-    *("pools", "activated", "copies", "sound", "wide", "narrow", "corners"),
+    *("pools", "activated", "copies", "sound", "wide", "narrow", "corners", "planes"),
 )
 
 KINDS = {
@@ -424,6 +442,7 @@ KINDS = {
     "depthwises": depthwises_network,
     "narrow": narrow_network,
     "corners": corners_network,
+    "planes": planes_network,
     "tiny": tiny_network,
     "pools": pools_network,
     "activated": activated_network,

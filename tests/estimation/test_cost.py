@@ -112,10 +112,12 @@ def _rescaled(scale: float) -> tuple[Network, Value]:
         _patches_of(2, 2, 1),
         _patches_of(6, 5, 6),
         _planes_of(14, 4, 1),
+        _planes_of(5, 3, 1),
+        _planes_of(6, 4, 1),
         _rescaled(1 / 256),
         _rescaled(0.03),
     ],
-    ids=["pads", "sums", "2x2", "6x5", "14x4 planes", "by 4", "by 1"],
+    ids=["pads", "sums", "2x2", "6x5", "14x4 planes", "5x3 planes", "6x4 planes", "by 4", "by 1"],
 )
 def test_small_networks_of_one_kind(board: str, built: tuple[Network, Value]) -> None:
     network, output = built

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ops.test_conv_2d import Conv
+from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
@@ -52,6 +53,31 @@ SHAPES: dict[str, Case] = {
     "dense_deep": Dense((1, 640), 640, 16, output_scale=2.0),
 }
 SHAPED = SideBySide("thumb_shapes", SHAPES, 0.0)
+
+#: Rows of one channel of any rest, from 32 bytes on in a loop, and planes with rows of padding.
+PLANES = SideBySide(
+    "thumb_planes",
+    {
+        **{
+            f"{width}_columns": Depthwise((5, width), 1, padding="SAME", stride=(2, 2))
+            for width in (2, 3, 4, 5, 6, 31, 33, 48, 66)
+        },
+        "valid": Depthwise((4, 5), 1, padding="VALID"),
+        "dilated": Depthwise((6, 7), 1, padding="SAME", dilation=(3, 2)),
+        "large_filter": Depthwise((2, 3), 1, kernel=(9, 7), padding="SAME"),
+        "batch": Depthwise((3, 6), 1, padding="SAME", batch=3),
+    },
+    0.0,
+)
+
+
+@on_qemu
+def test_planes_of_one_channel_on_board() -> None:
+    PLANES.check_board(BOARD)
+    files = PLANES.compile(BOARD).files
+    assert sum(str(text).count("TVMTINY_THUMB_PLANE(copy") for text in files.values()) >= len(
+        PLANES.cases
+    )
 
 
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)

@@ -78,6 +78,7 @@ def planes_function(
     *,
     schedule: str,
     headers: Sequence[str],
+    copies: str = "TVMTINY_PLANE",
 ) -> tirx.PrimFunc:
     """Make the function of an int8 DEPTHWISE_CONV_2D.
 
@@ -96,6 +97,8 @@ def planes_function(
         that instantiate it.
     schedule, headers
         See `tvmtiny.schedule.nest.function`; `PLANE_HEADER` is added.
+    copies
+        The macro that defines the function that copies a plane.
     """
     batch, height, width, inputs = node.input(0).shape
     out_height, out_width, channels = node.output.shape[1:]
@@ -103,7 +106,7 @@ def planes_function(
     top, left = geometry.pad
     sizes = (height, width, inputs, plan.height, plan.width, left)
     copy = f"copy_plane_{'_'.join(map(str, sizes))}_{zero_point}".replace("-", "m")
-    line = f"TVMTINY_PLANE({copy}, {', '.join(map(str, sizes))}, ({zero_point}))"
+    line = f"{copies}({copy}, {', '.join(map(str, sizes))}, ({zero_point}))"
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", channels * channel_words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")

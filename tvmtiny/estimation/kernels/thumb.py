@@ -13,8 +13,8 @@ from tvmtiny.estimation.kernels.library import memcpy_of_few, memset
 #: load words from any address.
 _STORED, _STORED_UNALIGNED = 4, 28
 
-#: Longest row of a plane that a predicated instruction or two fill.
-_PREDICATED = 8
+#: Least bytes of a row of a plane that are copied or filled 16 at a time.
+_LONG = 32
 
 #: Chunks of three words that take as long as a chunk of bytes, by its length.
 _BYTES = {2: 1.1, 3: 1.4, 4: 1.7}
@@ -321,10 +321,11 @@ def _plane(site: Site) -> Iterator[Part]:
     valid = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
     lines = site.total(valid)
     outside = site.total(rows - valid)
-    # Compilers copy the bytes of a row by words or call memcpy if they are adjacent.
+    # Compilers copy adjacent bytes of a row by words or call memcpy. Cores that load words from any
+    # address have a function of their own for these.
     alone = channels == 1
     fours, rest = divmod(used, 4)
-    copied = alone and not site.unaligned and rest == 3
+    copied = alone and rest == 3
     of = " of neighbours" * alone
     events = {
         "call": site.call.times,
@@ -336,10 +337,7 @@ def _plane(site: Site) -> Iterator[Part]:
         "copied": lines * copied,
         "outside rows": outside,
     }
-    if alone and site.unaligned and used == 4 and columns <= _PREDICATED:
-        # Instructions of both branches are predicated, so that they run for each row.
-        events = {"call": site.call.times, "predicated rows": lines + outside}
-    elif columns <= (_STORED_UNALIGNED if site.unaligned else _STORED):
+    if columns <= (_STORED_UNALIGNED if site.unaligned else _STORED):
         events |= {
             "outside bytes": outside * columns,
             "outside words": outside * (columns // 4),
@@ -357,6 +355,36 @@ def _plane(site: Site) -> Iterator[Part]:
         # Compilers decide which rows are inside, which saves little without copies of words.
         events = {f"known {name}": count for name, count in events.items()}
     yield Part(site.name, "plane", events)
+
+
+@counts_of("TVMTINY_THUMB_PLANE")
+def _plane_of_one_channel(site: Site) -> Iterator[Part]:
+    height, width, _, rows, columns, left = site.made.numbers(*range(6))
+    used = min(columns - left, width)
+    row = site.argument(1)
+    above = np.clip(-row, 0, rows)
+    inside = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
+    below = rows - above - inside
+    lines, filled = site.total(inside), site.total(above + below)
+    events = {
+        "call": site.call.times,
+        "saved": site.call.times * (columns >= _LONG),
+        "above": site.total(above > 0),
+        "rows above": site.total(above),
+        "only above": site.total(above == rows),
+        "inside": site.total(inside > 0),
+        "rows": lines,
+        "moves": (site.total(inside > 0) + site.total((inside > 0) & (below > 0))) * (left > 0),
+        "steps": lines * ((width > used) + (columns > used)),
+        "below": site.total(below > 0),
+        "rows below": site.total(below),
+    }
+    for kind, count, size in (("copied", lines, used), ("filled", filled, columns)):
+        turns, rest = divmod(size, 16) if size >= _LONG else (0, size)
+        events[f"{kind} pieces"] = count * (rest // 4 + (rest & 3).bit_count())
+        events[f"{kind} loops"] = count * (turns > 0)
+        events[f"{kind} turns"] = count * turns
+    yield Part(site.name, "plane of one channel", events, fixed=True)
 
 
 @counts_of("tvmtiny_plane_fill")

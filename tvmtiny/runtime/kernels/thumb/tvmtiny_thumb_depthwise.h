@@ -262,4 +262,51 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
 
 #endif
 
+/* ---- Planes -------------------------------------------------------------------------------- */
+
+/* TVMTINY_THUMB_PLANE defines the same function as TVMTINY_PLANE, for an input of one channel, whose
+ * rows are copied by words. Rows of 32 bytes and more are copied 16 bytes at a time.
+ *
+ * r0 from, r1 row, then rows inside the input, r2 plane, r3 rows, r4 turns, r12 bytes. */
+#if TVMTINY_THUMB2
+
+#define TVMTINY_THUMB_PIECES(COUNT, PIECE)                                                           \
+  ".set tvmtiny_rest, " COUNT "\n.if tvmtiny_rest >= 32\n movw r4, #(" COUNT ") >> 4\n"              \
+  "7:\n.rept 4\n" PIECE("", "4") ".endr\n subs r4, r4, #1\n bne 7b\n"                                \
+  ".set tvmtiny_rest, (" COUNT ") & 15\n.endif\n"                                                    \
+  ".rept tvmtiny_rest >> 2\n" PIECE("", "4") ".endr\n"                                               \
+  ".if tvmtiny_rest & 2\n" PIECE("h", "2") ".endif\n.if tvmtiny_rest & 1\n" PIECE("b", "1") ".endif\n"
+#define TVMTINY_THUMB_COPY_PIECE(SIZE, BYTES)                                                        \
+  " ldr" SIZE " r12, [r0], #" BYTES "\n str" SIZE " r12, [r2], #" BYTES "\n"
+#define TVMTINY_THUMB_FILL_PIECE(SIZE, BYTES) " str" SIZE " r12, [r2], #" BYTES "\n"
+#define TVMTINY_THUMB_PAD(PAD)                                                                       \
+  " movw r12, #(" PAD " & 255) * 257\n movt r12, #(" PAD " & 255) * 257\n"
+
+#define TVMTINY_THUMB_PLANE(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, LEFT, PAD)                 \
+  TVMTINY_THUMB_PLANE_(NAME, #HEIGHT, #WIDTH, #ROWS, #COLUMNS, #LEFT, #PAD)
+#define TVMTINY_THUMB_PLANE_(NAME, HEIGHT, WIDTH, ROWS, COLUMNS, LEFT, PAD)                          \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME, (const int8_t *x TVMTINY_UNUSED, int32_t row TVMTINY_UNUSED, int8_t *plane TVMTINY_UNUSED), \
+      ".set tvmtiny_used, " WIDTH "\n.if " COLUMNS " - " LEFT " < " WIDTH "\n"                       \
+      ".set tvmtiny_used, " COLUMNS " - " LEFT "\n.endif\n"                                          \
+      ".if " COLUMNS " >= 32\n push {r4}\n.endif\n"                                                  \
+      " movw r3, #" ROWS "\n cmp r1, #0\n bge 2f\n" TVMTINY_THUMB_PAD(PAD)                           \
+      "1:\n" TVMTINY_THUMB_PIECES(COLUMNS, TVMTINY_THUMB_FILL_PIECE)                                 \
+      " subs r3, r3, #1\n beq 5f\n adds r1, r1, #1\n bmi 1b\n"                                       \
+      "2:\n movw r12, #" WIDTH "\n mla r0, r1, r12, r0\n movw r12, #" HEIGHT "\n subs r1, r12, r1\n" \
+      " ble 4f\n subs r3, r3, r1\n it lt\n addlt r1, r1, r3\n" TVMTINY_THUMB_ADD("r2", LEFT, "r12")  \
+      "3:\n" TVMTINY_THUMB_PIECES("tvmtiny_used", TVMTINY_THUMB_COPY_PIECE)                          \
+      TVMTINY_THUMB_ADD("r0", WIDTH " - tvmtiny_used", "r12")                                        \
+      TVMTINY_THUMB_ADD("r2", COLUMNS " - tvmtiny_used", "r12")                                      \
+      " subs r1, r1, #1\n bne 3b\n cmp r3, #0\n ble 5f\n" TVMTINY_THUMB_SUBTRACT("r2", LEFT, "r12")  \
+      "4:\n" TVMTINY_THUMB_PAD(PAD)                                                                  \
+      "6:\n" TVMTINY_THUMB_PIECES(COLUMNS, TVMTINY_THUMB_FILL_PIECE) " subs r3, r3, #1\n bne 6b\n"    \
+      "5:\n.if " COLUMNS " >= 32\n pop {r4}\n.endif\n bx lr\n")
+
+#else /* !TVMTINY_THUMB2 */
+
+#define TVMTINY_THUMB_PLANE TVMTINY_PLANE
+
+#endif
+
 #endif /* TVMTINY_THUMB_DEPTHWISE_H */

@@ -59,6 +59,7 @@ def implement_depthwise(
         tuple(kernel),
         schedule=f"thumb, {description}",
         headers=HEADERS,
+        copies=_copies(geometry, plan, node.input(0).shape[3], cpu),
     )
     outputs = node.output.elements
     per_output = 27 if nine and scaling.signed else 22 if nine else 10 + 3 * height * width
@@ -66,6 +67,12 @@ def implement_depthwise(
     copied = round(2.5 * strips * plan.height * plan.used * node.input(0).shape[3])
     arguments = (node.input(0), stream.ravel())
     return Implementation(function, arguments, chosen, outputs * per_output + copied)
+
+
+def _copies(geometry: Window, plan: PlanePlan, channels: int, cpu: Cpu) -> str:
+    """Return the macro that copies planes; rows of one channel are copied by words."""
+    alone = channels == 1 and max(*geometry.input, plan.height, plan.width) <= _FAR
+    return "TVMTINY_THUMB_PLANE" if alone and "thumb2" in cpu.features else "TVMTINY_PLANE"
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
