@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from host_main import HostRun
-from host_runner import run_all_on_host
+from host_runner import HostResult, run_all_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -64,69 +65,118 @@ class _Net:
         return index
 
 
-def _assert_right(net: _Net, outputs: list[int], directory: Path) -> tvmtiny.Artifact:
-    """Compare C with LiteRT, with inputs and outputs inside and outside the arena."""
-    content = net.b.build(outputs)
-    models = {io: tvmtiny.load(content, name=f"views_{io}") for io in ("external", "arena")}
-    inputs = tvmtiny.make_inputs("random:5", models["arena"].graph.inputs)
-    expected = run_litert(content, inputs)
-    runs = [HostRun(tvmtiny.compile(m, "cortex-m4", io=io), [inputs]) for io, m in models.items()]
-    for run, (result,) in zip(runs, run_all_on_host(runs, directory), strict=True):
-        graph = models["arena"].graph
-        for tensor, output in zip(graph.outputs, result.outputs, strict=True):
-            np.testing.assert_array_equal(output.data, expected[tensor.index])
-        for layer, data in zip(run.artifact.layers, result.layers, strict=True):
-            np.testing.assert_array_equal(data, expected[layer.tensor])
-    return runs[-1].artifact
-
-
-def test_halves_are_added_without_a_copy(tmp_path: Path) -> None:
+def _halves() -> bytes:
     net = _Net()
     y = net.add(*net.split(net.input(4, 8), 2))
-    artifact = _assert_right(net, [y], tmp_path)
-    assert [layer.operator for layer in artifact.layers] == ["ADD"]
+    return net.b.build([y])
 
 
-def test_views_of_views(tmp_path: Path) -> None:
+def _views() -> bytes:
     net = _Net()
     x = net.add(a := net.input(4, 2, 4), a)
     first, _, third, _ = net.unpack(x)
     top, bottom = net.split(net.reshape(third, 2, 4), 2)
     z = net.add(top, bottom)
-    artifact = _assert_right(net, [net.add(net.reshape(first, 2, 4), third), z], tmp_path)
-    assert [layer.operator for layer in artifact.layers] == ["ADD"] * 3
+    return net.b.build([net.add(net.reshape(first, 2, 4), third), z])
 
 
-@pytest.mark.parametrize("size", [8, 6])
-def test_views_as_outputs(size: int, tmp_path: Path) -> None:
+def _outputs(size: int) -> bytes:
     """Views of an input, and of a result that another layer reads as well."""
     net = _Net()
     x = net.input(2, size)
     y = net.add(x, x)
     parts = [*net.split(x, 2), *net.split(y, 2)]
-    _assert_right(net, [*parts, net.add(y, x)], tmp_path)
+    return net.b.build([*parts, net.add(y, x)])
 
 
-def test_split_along_channels_is_one_layer_for_each_part(tmp_path: Path) -> None:
+def _channels() -> bytes:
     net = _Net()
     left, right = net.split(net.input(1, 3, 24), 2, axis=2)
-    artifact = _assert_right(net, [net.add(left, right)], tmp_path)
+    return net.b.build([net.add(left, right)])
+
+
+def _packed() -> bytes:
+    net = _Net()
+    x, y = net.input(2, 8), net.input(2, 8)
+    packed = net.pack(net.add(x, y), net.add(y, y))
+    return net.b.build([net.add(packed, packed)])
+
+
+def _copied() -> bytes:
+    net = _Net()
+    x = net.add(a := net.input(2, 8), a)
+    first, second = net.unpack(x)
+    return net.b.build([net.pack(second, first)])
+
+
+#: Models whose C runs in one program, and how each is made.
+_MODELS: dict[str, Callable[[], bytes]] = {
+    "halves": _halves,
+    "views": _views,
+    "outputs8": partial(_outputs, 8),
+    "outputs6": partial(_outputs, 6),
+    "channels": _channels,
+    "packed": _packed,
+    "copied": _copied,
+}
+_Ran = dict[tuple[str, str], tuple[tvmtiny.Model, HostRun, HostResult]]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> _Ran:
+    """Each of `_MODELS` with inputs and outputs inside and outside the arena, and its results."""
+    models, runs = {}, {}
+    for name, made in _MODELS.items():
+        content = made()
+        for io in ("external", "arena"):
+            key = name, io
+            models[key] = tvmtiny.load(content, name=f"{name}_{io}")
+            inputs = tvmtiny.make_inputs("random:5", models[key].graph.inputs)
+            runs[key] = HostRun(tvmtiny.compile(models[key], "cortex-m4", io=io), [inputs])
+    results = run_all_on_host([*runs.values()], tmp_path_factory.mktemp("views"))
+    found = zip(runs.items(), results, strict=True)
+    return {key: (models[key], run, result) for (key, run), (result,) in found}
+
+
+def _assert_right(ran: _Ran, name: str) -> tvmtiny.Artifact:
+    """Compare C with LiteRT, with inputs and outputs inside and outside the arena."""
+    for io in ("external", "arena"):
+        model, run, result = ran[name, io]
+        expected = run_litert(_MODELS[name](), run.input_sets[0])
+        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+            np.testing.assert_array_equal(output.data, expected[tensor.index])
+        for layer, data in zip(run.artifact.layers, result.layers, strict=True):
+            np.testing.assert_array_equal(data, expected[layer.tensor])
+    return run.artifact
+
+
+def test_halves_are_added_without_a_copy(ran: _Ran) -> None:
+    artifact = _assert_right(ran, "halves")
+    assert [layer.operator for layer in artifact.layers] == ["ADD"]
+
+
+def test_views_of_views(ran: _Ran) -> None:
+    artifact = _assert_right(ran, "views")
+    assert [layer.operator for layer in artifact.layers] == ["ADD"] * 3
+
+
+@pytest.mark.parametrize("size", [8, 6])
+def test_views_as_outputs(size: int, ran: _Ran) -> None:
+    _assert_right(ran, f"outputs{size}")
+
+
+def test_split_along_channels_is_one_layer_for_each_part(ran: _Ran) -> None:
+    artifact = _assert_right(ran, "channels")
     assert [layer.operator for layer in artifact.layers] == ["SPLIT", "SPLIT", "ADD"]
     assert len({layer.name for layer in artifact.layers}) == 3
 
 
-def test_parts_are_produced_where_they_are_packed(tmp_path: Path) -> None:
-    net = _Net()
-    x, y = net.input(2, 8), net.input(2, 8)
-    packed = net.pack(net.add(x, y), net.add(y, y))
-    artifact = _assert_right(net, [net.add(packed, packed)], tmp_path)
+def test_parts_are_produced_where_they_are_packed(ran: _Ran) -> None:
+    artifact = _assert_right(ran, "packed")
     schedules = {layer.operator: layer.schedule for layer in artifact.layers}
     assert schedules["PACK"] == "in place"
 
 
-def test_a_part_is_packed_by_a_copy(tmp_path: Path) -> None:
-    net = _Net()
-    x = net.add(a := net.input(2, 8), a)
-    first, second = net.unpack(x)
-    artifact = _assert_right(net, [net.pack(second, first)], tmp_path)
+def test_a_part_is_packed_by_a_copy(ran: _Ran) -> None:
+    artifact = _assert_right(ran, "copied")
     assert artifact.layers[-1].schedule == "copies of words"
