@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import HostResult, run_each_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -44,24 +47,81 @@ def _operators(model: Model) -> list[str]:
     return [node.operator for node in model.graph.nodes]
 
 
-def _assert_right(content: bytes, directory: Path) -> Model:
-    model = tvmtiny.load(content, name="folded")
-    inputs = tvmtiny.make_inputs("random:1", model.graph.inputs)
-    expected = run_litert(content, inputs)
+def _axes() -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (1, 3, 4), "float32")
+    axes = b.tensor("axes", (1,), "int32")
+    b.op("CONCATENATION", [_ints(b, 1)], [axes], {"axis": 0})
+    y = b.tensor("y", (1, 4), "float32")
+    b.op("MEAN", [x, axes], [y], {"keep_dims": False})
+    return b.build([y])
+
+
+def _shape() -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (2, 3), "float32")
+    shape = b.tensor("shape", (2,), "int32")
+    b.op("SHAPE", [x], [shape], {"out_type": 2})
+    y = b.tensor("y", (3, 2), "float32")
+    b.op("TRANSPOSE", [x, _ints(b, 1, 0)], [y], {})
+    return b.build([shape, y, shape])
+
+
+def _large() -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (64, 64), "float32")
+    value = b.constant("value", np.array(2.5, np.float32))
+    filled = b.tensor("filled", (64, 64), "float32")
+    b.op("FILL", [_ints(b, 64, 64), value], [filled], {})
+    y = b.tensor("y", (64, 64), "float32")
+    b.op("ADD", [x, filled], [y], {"fused_activation_function": "NONE"})
+    return b.build([y])
+
+
+def _flattened(batch: bool) -> bytes:
+    b, y = _flatten(batch)
+    return b.build([y])
+
+
+#: Models whose C runs in one program, and how each is made.
+_MODELS: dict[str, Callable[[], bytes]] = {
+    "flat0": partial(_flattened, False),
+    "flat1": partial(_flattened, True),
+    "axes": _axes,
+    "shape": _shape,
+    "large": _large,
+}
+_Ran = dict[str, tuple[tvmtiny.Model, HostRun, HostResult]]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> _Ran:
+    """Each of `_MODELS`, its run, and what its C gave."""
+    loaded = {name: tvmtiny.load(made(), name=name) for name, made in _MODELS.items()}
+    runs = {}
+    for name, model in loaded.items():
+        inputs = tvmtiny.make_inputs("random:1", model.graph.inputs)
+        runs[name] = HostRun(tvmtiny.compile(model, "cortex-m4"), [inputs])
+    results = run_each_on_host(runs, tmp_path_factory.mktemp("folded"))
+    return {name: (model, runs[name], results[name][0]) for name, model in loaded.items()}
+
+
+def _assert_right(ran: _Ran, name: str) -> tuple[Model, tvmtiny.Artifact]:
+    model, run, result = ran[name]
+    (inputs,) = run.input_sets
+    expected = run_litert(_MODELS[name](), inputs)
     for index, value in model.reference(inputs).items():
         np.testing.assert_allclose(value, expected[index], 1e-5)
-    (result,) = run_on_host(tvmtiny.compile(model, "cortex-m4"), [inputs], directory)
     for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
         np.testing.assert_allclose(output.data, expected[tensor.index], 1e-5)
-    return model
+    return model, run.artifact
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_shape_of_a_flattened_tensor(batch: bool, tmp_path: Path) -> None:
-    b, y = _flatten(batch)
-    model = _assert_right(b.build([y]), tmp_path)
+def test_shape_of_a_flattened_tensor(batch: bool, ran: _Ran) -> None:
+    model, artifact = _assert_right(ran, f"flat{batch:d}")
     assert _operators(model) == ["RESHAPE"]
-    assert tvmtiny.compile(model, "cortex-m4").layers == ()
+    assert artifact.layers == ()
 
 
 def test_inspection_lists_folded_nodes(tmp_path: Path) -> None:
@@ -75,37 +135,18 @@ def test_inspection_lists_folded_nodes(tmp_path: Path) -> None:
     assert not any(node.problems for node in inspection.nodes)
 
 
-def test_operators_that_want_constants_get_them(tmp_path: Path) -> None:
-    b = ModelBuilder()
-    x = b.input("x", (1, 3, 4), "float32")
-    axes = b.tensor("axes", (1,), "int32")
-    b.op("CONCATENATION", [_ints(b, 1)], [axes], {"axis": 0})
-    y = b.tensor("y", (1, 4), "float32")
-    b.op("MEAN", [x, axes], [y], {"keep_dims": False})
-    assert _operators(_assert_right(b.build([y]), tmp_path)) == ["MEAN"]
+def test_operators_that_want_constants_get_them(ran: _Ran) -> None:
+    assert _operators(_assert_right(ran, "axes")[0]) == ["MEAN"]
 
 
-def test_a_constant_as_output(tmp_path: Path) -> None:
-    b = ModelBuilder()
-    x = b.input("x", (2, 3), "float32")
-    shape = b.tensor("shape", (2,), "int32")
-    b.op("SHAPE", [x], [shape], {"out_type": 2})
-    y = b.tensor("y", (3, 2), "float32")
-    b.op("TRANSPOSE", [x, _ints(b, 1, 0)], [y], {})
-    assert _operators(_assert_right(b.build([shape, y, shape]), tmp_path)) == ["TRANSPOSE"]
+def test_a_constant_as_output(ran: _Ran) -> None:
+    assert _operators(_assert_right(ran, "shape")[0]) == ["TRANSPOSE"]
 
 
-def test_large_results_are_computed_at_run_time(tmp_path: Path) -> None:
-    b = ModelBuilder()
-    x = b.input("x", (64, 64), "float32")
-    value = b.constant("value", np.array(2.5, np.float32))
-    filled = b.tensor("filled", (64, 64), "float32")
-    b.op("FILL", [_ints(b, 64, 64), value], [filled], {})
-    y = b.tensor("y", (64, 64), "float32")
-    b.op("ADD", [x, filled], [y], {"fused_activation_function": "NONE"})
-    model = _assert_right(b.build([y]), tmp_path)
+def test_large_results_are_computed_at_run_time(ran: _Ran) -> None:
+    model, artifact = _assert_right(ran, "large")
     assert _operators(model) == ["FILL", "ADD"]
-    assert tvmtiny.compile(model, "cortex-m4").constants_bytes < 100
+    assert artifact.constants_bytes < 100
 
 
 def test_what_is_not_supported_is_not_folded() -> None:
