@@ -176,7 +176,8 @@ class _Reader:
             return tensor
         if dtype == "int4":
             # LiteRT, too, computes with int4 weights as with int8 ones.
-            tensor, data = replace(tensor, dtype="int8"), _nibbles(data, shape)
+            tensor = replace(tensor, dtype="int8", from_int4=True)
+            data = _nibbles(data, shape)
         if tensor.dtype not in DTYPE_BYTES:
             return tensor
         content = data.tobytes()

@@ -24,6 +24,17 @@ MOST_DIMENSIONS = 8
 MOST_TENSOR_BYTES = 1 << 26
 MOST_BYTES = 1 << 29
 
+#: Operators for which LiteRT unpacks int4 constants, and the activations with which it does.
+_INT4_OPERATORS = {
+    "CONV_2D": ("int8", "int16"),
+    "DEPTHWISE_CONV_2D": ("int8",),
+    "DEQUANTIZE": ("int8",),
+    "FULLY_CONNECTED": ("int8", "int16"),
+}
+_INT4_ALLOWED = (
+    "int4 weights of FULLY_CONNECTED and CONV_2D, and of DEPTHWISE_CONV_2D with int8 data"
+)
+
 
 def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
     """Check that `graph` can be compiled to reproduce the results of an oracle.
@@ -96,11 +107,22 @@ def node_problems(node: Node, oracle: Oracle | None = None) -> Iterator[Operator
                 "one positive scale",
             )
             return
+    yield from (problem(name, _INT4_ALLOWED) for name in _misread(node))
     reasons = [*operator.check(node)]
     if not reasons and oracle is not None:
         reasons = [*operator.check_oracle(node, oracle)]
     for found in reasons:
         yield problem(found.reason, found.allowed)
+
+
+def _misread(node: Node) -> Iterator[str]:
+    """Yield a reason for each int4 constant that LiteRT refuses, or takes the bytes of for int8."""
+    activations, data = _INT4_OPERATORS.get(node.operator), node.optional_input(0)
+    for tensor in (t for t in node.inputs if t is not None and t.from_int4):
+        if activations is None:
+            yield f"the int4 constant {short_name(tensor.name, 60)}"
+        elif data is not None and data.dtype not in activations:
+            yield f"int4 weights with {data.dtype} data"
 
 
 def _sound(tensor: Tensor) -> bool:

@@ -72,6 +72,8 @@ class Tensor:
         The value of a constant, with the tensor's shape and dtype; None for an activation.
     variable
         Whether the operator that reads the tensor updates it for its next execution.
+    from_int4
+        Whether the file has the int8 values of a constant as int4.
     """
 
     index: int
@@ -81,6 +83,7 @@ class Tensor:
     quantization: Quantization | None = None
     data: np.ndarray | None = None
     variable: bool = False
+    from_int4: bool = False
 
     @property
     def elements(self) -> int:
