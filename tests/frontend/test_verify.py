@@ -36,6 +36,31 @@ def logistic(names: tuple[str, str] = ("x", "y"), **output: Any) -> ModelBuilder
     return b
 
 
+def _bounded_sum(scale: float, activation: str) -> bytes:
+    b = ModelBuilder()
+    operands = [b.input(name, (1, 8), scale=scale) for name in "ab"]
+    y = b.tensor("y", (1, 8), scale=scale)
+    b.op("ADD", operands, [y], {"fused_activation_function": activation}, 2)
+    return b.build([y])
+
+
+@pytest.mark.parametrize(("activation", "bound"), [("RELU6", 6), ("RELU_N1_TO_1", 1)])
+def test_bounds_of_activations_fit_32_bits(activation: str, bound: int) -> None:
+    """LiteRT refuses bounds above 2^31; it accepts 2^31 itself, of which its C++ makes -2^31."""
+    inputs = [np.arange(-40, 40, 10, np.int8).reshape(1, 8)] * 2
+    for scale in (bound * 2.0**-31, bound * 2.0**-33):
+        with pytest.raises(UnsupportedModelError, match=f"an output scale of .* with {activation}"):
+            tvmtiny.load(_bounded_sum(scale, activation))
+    fitting = _bounded_sum(bound * 2.0**-30, activation)
+    model = tvmtiny.load(fitting)
+    (y,) = model.graph.outputs
+    expected = run_litert(fitting, inputs)[y.index]
+    assert np.unique(expected).size > 2
+    np.testing.assert_array_equal(model.reference(inputs)[y.index], expected)
+    assert model.graph.nodes[0].activation == activation
+    tvmtiny.load(_bounded_sum(bound * 2.0**-31, "RELU"))
+
+
 def assert_right_on_host(directory: Path, *contents: bytes) -> None:
     runs = {}
     for number, content in enumerate(contents):

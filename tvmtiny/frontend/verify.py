@@ -16,6 +16,7 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.diagnosis import diagnosed, is_foreign
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.shared.quantization import has_activation_range
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
 #: Most dimensions; LiteRT's kernels accept fewer.
@@ -108,6 +109,9 @@ def node_problems(node: Node, oracle: Oracle | None = None) -> Iterator[Operator
             )
             return
     yield from (problem(name, _INT4_ALLOWED) for name in _misread(node))
+    if node.outputs and not has_activation_range(node):
+        reason = f"an output scale of {node.output.scale:.3g} with {node.activation}"
+        yield problem(reason, "a scale with which the bounds of the activation fit 32 bits")
     reasons = [*operator.check(node)]
     if not reasons and oracle is not None:
         reasons = [*operator.check_oracle(node, oracle)]

@@ -220,6 +220,20 @@ def quantized_bound(real: float, tensor: Tensor) -> int:
     return int(round_half_away(scaled)) + tensor.zero_point
 
 
+def has_activation_range(node: Node) -> bool:
+    """Return whether the quantized bounds of the output's fused activation fit 32 bits.
+
+    LiteRT refuses larger bounds for most operators. A bound that rounds to 2^31 passes its check,
+    and what it converts the bound to is undefined in C++.
+    """
+    bounds, output = _ACTIVATIONS.get(node.activation), node.output
+    quantized = output.quantization is not None and output.dtype in INTEGER_RANGES
+    if bounds is None or not quantized or not output.scale > 0:
+        return True
+    most = max((abs(real) for real in (bounds.low, bounds.high) if real is not None), default=0.0)
+    return bool(np.float32(most) / np.float32(output.scale) < 2.0**31)
+
+
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:
     """Return the bounds of a float output under its fused activation; None for no bound."""
     bounds = _ACTIVATIONS[node.activation]
