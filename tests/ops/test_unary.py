@@ -192,6 +192,17 @@ def test_any_int16(operator: str, scales: tuple[float, float]) -> None:
     np.testing.assert_array_equal(cases.reference(layer, [values], Oracle.LITERT), expected)
 
 
+@pytest.mark.parametrize(
+    ("operator", "bound"), [("RELU6", 6), ("RELU_0_TO_1", 1), ("RELU_N1_TO_1", 1)]
+)
+def test_bounds_that_exceed_32_bits_are_refused(operator: str, bound: int) -> None:
+    for scale in (bound * 2.0**-31, bound * 2.0**-33):
+        node = _layer(operator, "int8", (40,), (scale, scale)).node()
+        cases.assert_refused(operator, node, "an output scale of")
+    fitting = bound * 2.0**-30
+    cases.assert_is_litert(_layer(operator, "int8", (40,), (fitting, fitting)))
+
+
 def test_relu6_of_tflm_does_not_rescale() -> None:
     layer = TABLES["RELU6"]["int8"]
     inputs = [np.arange(-128, -8, dtype=np.int8).reshape(layer.output.shape)]

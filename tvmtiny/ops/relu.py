@@ -14,6 +14,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
     INTEGER_RANGES,
     between,
+    bounds_fit,
     centred,
     quantize_multiplier,
     quantized_bound,
@@ -43,6 +44,12 @@ class Clamp(Unary):
                 f"an output scale of {node.output.scale:.3g} for an input scale of "
                 f"{node.input(0).scale:.3g}",
                 f"an output scale above the input scale / 2^{_LARGEST_SHIFT}",
+            )
+        if node.output.dtype != "float32" and not bounds_fit(self.bounds, node.output):
+            # LiteRT converts a bound to int32 without a check, which is undefined in C++.
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g}",
+                "a scale with which the bounds of the activation fit 32 bits",
             )
 
     def value(self, node: Node, x: Expression) -> Expression:

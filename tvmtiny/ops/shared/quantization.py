@@ -230,8 +230,13 @@ def has_activation_range(node: Node) -> bool:
     quantized = output.quantization is not None and output.dtype in INTEGER_RANGES
     if bounds is None or not quantized or not output.scale > 0:
         return True
-    most = max((abs(real) for real in (bounds.low, bounds.high) if real is not None), default=0.0)
-    return bool(np.float32(most) / np.float32(output.scale) < 2.0**31)
+    return bounds_fit((bounds.low, bounds.high), output)
+
+
+def bounds_fit(bounds: tuple[float | None, float | None], tensor: Tensor) -> bool:
+    """Return whether the quantized values that stand for `bounds` fit 32 bits."""
+    most = max((abs(real) for real in bounds if real is not None), default=0.0)
+    return bool(np.float32(most) / np.float32(tensor.scale) < 2.0**31)
 
 
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:
