@@ -196,11 +196,18 @@ def test_any_int16(operator: str, scales: tuple[float, float]) -> None:
     ("operator", "bound"), [("RELU6", 6), ("RELU_0_TO_1", 1), ("RELU_N1_TO_1", 1)]
 )
 def test_bounds_that_exceed_32_bits_are_refused(operator: str, bound: int) -> None:
-    for scale in (bound * 2.0**-31, bound * 2.0**-33):
+    for scale in (bound * 2.0**-31, bound * 2.0**-33, 2.0**-140):
         node = _layer(operator, "int8", (40,), (scale, scale)).node()
         cases.assert_refused(operator, node, "an output scale of")
     fitting = bound * 2.0**-30
     cases.assert_is_litert(_layer(operator, "int8", (40,), (fitting, fitting)))
+
+
+def test_hard_swish_of_shifts_beyond_an_int_is_refused() -> None:
+    for scale in (2.0**25, 1e12):
+        node = _layer("HARD_SWISH", "int8", (40,), (scale, scale)).node()
+        cases.assert_refused("HARD_SWISH", node, "an input scale of")
+    cases.assert_is_litert(_layer("HARD_SWISH", "int8", (40,), (2.0**23.9, 2.0**24)))
 
 
 def test_relu6_of_tflm_does_not_rescale() -> None:

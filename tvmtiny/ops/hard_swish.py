@@ -14,6 +14,8 @@ from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, satura
 from tvmtiny.ops.shared.unary_operator import Unary
 
 _INT16 = (-(2**15), 2**15 - 1)
+#: LiteRT's larger left shifts of an int are undefined in C++.
+_LARGEST_SHIFT = 31
 #: Bits by which int8 inputs are shifted left.
 _HIGH_RESOLUTION = 7
 
@@ -36,6 +38,8 @@ class HardSwish(Unary):
                 f"{node.input(0).scale:.3g}",
                 "an output scale above the input scale / 128",
             )
+        if node.output.dtype == "int8" and _share_multiplier(node)[1] > _LARGEST_SHIFT:
+            yield Problem(f"an input scale of {node.input(0).scale:.3g}", "one below 2^24")
 
     def value(self, node: Node, x: Expression) -> Expression:
         three, six = tirx.const(3, "float32"), tirx.const(6, "float32")
@@ -59,16 +63,20 @@ class HardSwish(Unary):
 
 def _clamped_share(node: Node, steps: np.ndarray) -> np.ndarray:
     """Compute ``min(max(x + 3, 0), 6) / 6`` with 15 fractional bits."""
-    multiplier, shift = _split(np.float32(node.input(0).scale), np.float32(3 / 32768))
+    multiplier, shift = _share_multiplier(node)
     value = steps
     if shift > 0:
-        value = np.clip(value << min(shift - 1, 32), *_INT16)
+        value = np.clip(value << (shift - 1), *_INT16)
     value = _multiply_q15(value, multiplier)
     if shift > 0:
         value = np.clip(value << 1, *_INT16)
     elif shift < 0:
         value = _rounding_shift(value, -shift)
     return (value + (1 << 15)) >> 1
+
+
+def _share_multiplier(node: Node) -> tuple[int, int]:
+    return _split(np.float32(node.input(0).scale), np.float32(3 / 32768))
 
 
 def _output_multiplier(node: Node) -> tuple[int, int]:

@@ -236,7 +236,7 @@ def has_activation_range(node: Node) -> bool:
 def bounds_fit(bounds: tuple[float | None, float | None], tensor: Tensor) -> bool:
     """Return whether the quantized values that stand for `bounds` fit 32 bits."""
     most = max((abs(real) for real in bounds if real is not None), default=0.0)
-    return bool(np.float32(most) / np.float32(tensor.scale) < 2.0**31)
+    return most == 0 or most < 2.0**31 * float(np.float32(tensor.scale))
 
 
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:
