@@ -213,13 +213,12 @@ def test_c_on_board(board: str) -> None:
     LAYERS.check_board(board)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_code_is_unchanged_where_nothing_is_cut(case: Case) -> None:
-    content = case.model()
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.left == case.kernel])
+def test_code_is_unchanged_where_nothing_is_cut(name: str) -> None:
+    content = CASES[name].model()
     with patch.object(passes, "trim_filters", lambda graph: graph):
         before = tvmtiny.compile(tvmtiny.load(content, name="m"), "cortex-m3").files
-    after = tvmtiny.compile(tvmtiny.load(content, name="m"), "cortex-m3").files
-    assert (before == after) == (case.left == case.kernel)
+    assert tvmtiny.compile(tvmtiny.load(content, name="m"), "cortex-m3").files == before
 
 
 def test_geometry() -> None:
