@@ -18,6 +18,9 @@ from tvmtiny.codegen.artifact import LayerInfo
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.reader import FILE_IDENTIFIER
+from tvmtiny.ops import Oracle
+from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.targets import resolve
 
 #: Changes int8 weights, ``(filters, depth)``.
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -127,3 +130,11 @@ def run_with_zeros(name: str, board: str) -> tuple[list[int | None], list[tuple[
         instructions.append(result.instructions)
         compiled.append((model, artifact))
     return instructions, compiled
+
+
+def implemented(model: bytes, goal: Goal = Goal.BALANCED, *, target: str) -> Implementation:
+    """The implementation of the only layer of a model."""
+    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
+    found = implement(node, resolve(target).cpu, Oracle.LITERT, goal)
+    assert found is not None
+    return found

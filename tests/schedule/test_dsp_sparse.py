@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from zeroed_weights import run_with_zeros, stored_weights, zero_anywhere, zeroed
+from zeroed_weights import implemented, run_with_zeros, stored_weights, zero_anywhere, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
 from tests.tools import on_qemu
 from tvmtiny.compiler import optimized_nodes
-from tvmtiny.ops import Oracle
-from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.schedule import Goal
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sparse import block_mask, pack_sparse
 from tvmtiny.schedule.requantize import Scaling
@@ -25,11 +25,7 @@ BOARD = "mps2-an386"
 _SPARSE = Conv((9, 10), 64, 32, (1, 1), zeros=0.75)
 
 
-def _implemented(model: bytes, goal: Goal = Goal.BALANCED) -> Implementation:
-    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
-    found = implement(node, resolve(BOARD).cpu, Oracle.LITERT, goal)
-    assert found is not None
-    return found
+_implemented = partial(implemented, target=BOARD)
 
 
 @pytest.mark.parametrize("goal", list(Goal))

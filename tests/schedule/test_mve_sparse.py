@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from layer_cases import Layer, Operand, numbers
-from zeroed_weights import Zeroed, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
+from zeroed_weights import Zeroed, implemented, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
 
-import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.candidates import Candidates
 from tests.tools import on_qemu
-from tvmtiny.compiler import optimized_nodes
-from tvmtiny.ops import Oracle
-from tvmtiny.schedule import Goal, Implementation, implement
-from tvmtiny.targets import resolve
+from tvmtiny.schedule import Goal
 
 BOARD = "mps3-an547"
 
@@ -66,11 +62,7 @@ def layers() -> SideBySide:
     return SideBySide("mve_sparse", SHAPES, 0.0)
 
 
-def _implemented(model: bytes, goal: Goal = Goal.BALANCED) -> Implementation:
-    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
-    found = implement(node, resolve(BOARD).cpu, Oracle.LITERT, goal)
-    assert found is not None
-    return found
+_implemented = partial(implemented, target=BOARD)
 
 
 def test_on_host(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from zeroed_weights import (
     Change,
     Zeroed,
+    implemented,
     run_with_zeros,
     zero_anywhere,
     zero_blocks,
@@ -18,19 +19,15 @@ from zeroed_weights import (
     zeroed,
 )
 
-import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.candidates import Candidates
 from tests.tools import on_qemu_boards
-from tvmtiny.compiler import optimized_nodes
-from tvmtiny.ops import Oracle
-from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.schedule import Goal
 from tvmtiny.schedule.families.rvv.sparse_blocks import blocks_of, offsets_of
 from tvmtiny.schedule.families.rvv.sparse_pairs import PairLanes
 from tvmtiny.schedule.families.rvv.strips import Patch
-from tvmtiny.targets import resolve
 
 BOARD, LONG = "riscv-virt-v", "riscv-virt-v256"
 
@@ -107,11 +104,7 @@ def layers() -> SideBySide:
     return SideBySide("rvv_sparse", SHAPES, 0.0)
 
 
-def _implemented(model: bytes, goal: Goal = Goal.BALANCED) -> Implementation:
-    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
-    found = implement(node, resolve(BOARD).cpu, Oracle.LITERT, goal)
-    assert found is not None
-    return found
+_implemented = partial(implemented, target=BOARD)
 
 
 def test_on_host(tmp_path: Path) -> None:

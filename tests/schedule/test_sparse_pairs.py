@@ -8,18 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zeroed_weights import Zeroed, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
+from zeroed_weights import Zeroed, implemented, run_with_zeros, zero_anywhere, zero_unevenly, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.tools import board_on_qemu
-from tvmtiny.compiler import optimized_nodes
-from tvmtiny.ops import Oracle
-from tvmtiny.schedule import Goal, Implementation, implement
+from tvmtiny.schedule import Goal
 from tvmtiny.schedule.product_blocks import visits
-from tvmtiny.targets import resolve
 
 #: The sketch of each CPU.
 SKETCHES = {"cortex-m0": "sparse_pairs", "cortex-m3": "sparse_pairs", "rv32imc": "riscv_sparse"}
@@ -63,11 +60,14 @@ def test_pixels_on_a_board(board: str) -> None:
 
 @pytest.mark.parametrize("cpu", SKETCHES)
 def test_blocks_of_one_pixel(cpu: str) -> None:
-    dense, sparse = _implemented(_DENSE.case.model(), cpu), _implemented(_DENSE.model(), cpu)
+    dense, sparse = (
+        implemented(_DENSE.case.model(), target=cpu),
+        implemented(_DENSE.model(), target=cpu),
+    )
     assert str(sparse.decisions["sketch"]).endswith("sparse_single")
     assert sparse.instructions < 0.7 * dense.instructions
     assert sparse.constants_bytes < 0.4 * dense.constants_bytes
-    scattered = _implemented(zeroed(_DENSE.case.model(), zero_anywhere), cpu)
+    scattered = implemented(zeroed(_DENSE.case.model(), zero_anywhere), target=cpu)
     assert scattered.decisions["sketch"] == dense.decisions["sketch"]
     assert scattered.constants_bytes == dense.constants_bytes
 
@@ -76,13 +76,6 @@ def test_blocks_of_one_pixel(cpu: str) -> None:
 def test_costs_of_one_pixel_are_known(cpu: str) -> None:
     (layer,) = tvmtiny.cost(tvmtiny.load(_DENSE.model(), name="sparse"), cpu).layers
     assert not layer.rough
-
-
-def _implemented(model: bytes, cpu: str, goal: Goal = Goal.BALANCED) -> Implementation:
-    (node,) = optimized_nodes(tvmtiny.load(model, name="sparse"))
-    found = implement(node, resolve(cpu).cpu, Oracle.LITERT, goal)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("behind", [0, 1])
@@ -104,8 +97,8 @@ def test_every_block_is_visited_once(kept: list[int], behind: int) -> None:
 @pytest.mark.parametrize("cpu", SKETCHES)
 @pytest.mark.parametrize("goal", list(Goal))
 def test_blocks_of_zeros_are_left_out(goal: Goal, cpu: str) -> None:
-    dense = _implemented(replace(_SPARSE, zeros=0.0).model(), cpu, goal)
-    sparse = _implemented(_SPARSE.model(), cpu, goal)
+    dense = implemented(replace(_SPARSE, zeros=0.0).model(), goal, target=cpu)
+    sparse = implemented(_SPARSE.model(), goal, target=cpu)
     assert sparse.decisions["sketch"] == SKETCHES[cpu] != dense.decisions["sketch"]
     assert sparse.instructions < 0.6 * dense.instructions
     assert sparse.constants_bytes < 0.55 * dense.constants_bytes
@@ -114,10 +107,10 @@ def test_blocks_of_zeros_are_left_out(goal: Goal, cpu: str) -> None:
 @pytest.mark.parametrize("cpu", SKETCHES)
 def test_zeros_anywhere_and_few_blocks_change_nothing(cpu: str) -> None:
     model = replace(_SPARSE, zeros=0.0).model()
-    dense, scattered = (_implemented(m, cpu) for m in (model, zeroed(model, zero_anywhere)))
+    dense, scattered = (implemented(m, target=cpu) for m in (model, zeroed(model, zero_anywhere)))
     assert scattered.decisions["sketch"] == dense.decisions["sketch"]
     assert scattered.constants_bytes == dense.constants_bytes
-    few = _implemented(replace(_SPARSE, zeros=0.05).model(), cpu)
+    few = implemented(replace(_SPARSE, zeros=0.05).model(), target=cpu)
     assert few.decisions["sketch"] == dense.decisions["sketch"]
 
 
