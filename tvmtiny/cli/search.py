@@ -124,11 +124,11 @@ def search(
             console().print(table)
     if not found.front:
         raise BudgetError(
-            "every network of the search", over(found), "allow more, or search smaller networks"
+            "every network of the search", _over(found), "allow more, or search smaller networks"
         )
 
 
-def over(found: SearchResult) -> tuple[str, ...]:
+def _over(found: SearchResult) -> tuple[str, ...]:
     """Return the limits that candidates exceed."""
     exceeded = {name for one in found.candidates for name in found.budget.over(one.figures)}
     return tuple(sorted(exceeded))

@@ -224,7 +224,7 @@ class Conflicts:
 
     @cached_property
     def cliques(self) -> Sequence[Sequence[Request]]:
-        """For each step, requests that must all be disjoint; the largest ones are taken first."""
+        """Return, for each step, requests that must all be disjoint, the largest ones first."""
         found: dict[tuple[str, ...], list[Request]] = {}
         apart = {
             name: {other for other, overlaps in rivals.items() if not overlaps}

@@ -93,11 +93,11 @@ def _steps(pixels: int, channels: int) -> tuple[int, ...]:
 
 def _decide(layer: Layer, goal: Goal) -> Decisions | None:
     """Apply the default rule: fewest instructions, weighed against bytes of code and weights."""
-    pixels = _steps(layer.pixels, layer.channels)
+    steps, step = _steps(layer.pixels, layer.channels), None
     kernels: list[dict[str, int | str]]
-    if pixels:
+    if steps:
         few = layer.geometry is None and layer.pixels < _MANY_PIXELS
-        step = pixels[-1] if few else pixels[0]
+        step = steps[-1] if few else steps[0]
         kernels = [{"sketch": PAIRS, "pixels": step, "chunk": max(LONGEST)}]
     elif layer.geometry is None:
         single = {"chunk": max(_SINGLE_LONGEST)}
@@ -109,7 +109,7 @@ def _decide(layer: Layer, goal: Goal) -> Decisions | None:
         {**kernel, "codes": codes, "unroll": unroll}
         for kernel, codes, unroll in product(kernels, CODES, useful_unrolls(layer.depth))
     ]
-    return _KERNELS.decide(layer, candidates, step if pixels else None, goal)
+    return _KERNELS.decide(layer, candidates, step, goal)
 
 
 _KERNELS = ProductKernels(
