@@ -89,14 +89,14 @@ def _cut(node: Node) -> _Cut | None:
         return None
     geometry = window(node, (shape[1], shape[2]))
     rows, columns = _taps(geometry, 0), _taps(geometry, 1)
-    if columns == (0, 3) and _usual(node, geometry):
+    if columns == (0, 3) and _has_own_kernels(node, geometry):
         return None
     if (rows, columns) == ((0, shape[1]), (0, shape[2])):
         return None
     return _Cut(shape, rows, columns)
 
 
-def _usual(node: Node, geometry: Window) -> bool:
+def _has_own_kernels(node: Node, geometry: Window) -> bool:
     """Return whether there are kernels for exactly this filter.
 
     They can be faster than those for any filter that is three columns wide, even if they multiply
