@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools import on_qemu
 
 import tvmtiny
 from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS
@@ -197,7 +198,14 @@ def test_sub_commands(command: Command, configured: Callable[[str], Path]) -> No
     assert {r["cpu"] for r in command("records", "list", "--json").json["records"]} == {"cortex-m7"}
     words = ("project", "create", "sine", "-b", "zephyr:mps2_an385", "-o", "out")
     assert "no oracle 'keras'" in command(*words).error(2)
+
+
+@on_qemu
+def test_sub_command_with_measured_stack(
+    command: Command, configured: Callable[[str], Path]
+) -> None:
     configured('[project.create]\nmode = "dance"\n')
+    words = ("project", "create", "sine", "-b", "zephyr:mps2_an385", "-o", "out")
     assert "'dance'" in command(*words).error(2)
 
 

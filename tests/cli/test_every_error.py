@@ -152,10 +152,23 @@ def _readable(message: str, parts: list[str]) -> None:
     assert "None" not in message and "object at 0x" not in message and "Errno" not in message
 
 
-@pytest.mark.parametrize("name", PROVOKED)
+#: The class that a run on a board provokes.
+ON_A_BOARD = "OracleRefusalError"
+
+
+@pytest.mark.parametrize("name", [name for name in PROVOKED if name != ON_A_BOARD])
 def test_from_the_command_line(name: str, command: Command, tmp_path: Path) -> None:
+    _assert_provoked(name, command, tmp_path)
+
+
+@on_qemu
+def test_after_a_run_on_a_board(command: Command, tmp_path: Path) -> None:
+    _assert_provoked(ON_A_BOARD, command, tmp_path)
+
+
+def _assert_provoked(name: str, command: Command, folder: Path) -> None:
     words, parts = PROVOKED[name]
-    _readable(command(*words(tmp_path)).error(getattr(errors, name).exit_code), parts)
+    _readable(command(*words(folder)).error(getattr(errors, name).exit_code), parts)
 
 
 def _tool(folder: Path, name: str, script: str) -> None:

@@ -73,20 +73,33 @@ def test_commands(hostile: Path, command: Command) -> None:
     assert not any(Path(name).stem in ("signal", "pwned") for name in written)
 
 
+_LONGEST = "Ab $(x)\n" * 30 + ".tflite"
+
+
 def test_longest_names_in_every_format(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / ("Ab $(x)\n" * 30 + ".tflite")
+    path = tmp_path / _LONGEST
     shutil.copy(models.path("temperature"), path)
     commands = {form: ("export", path, "-f", form, "-t", "cortex-m4") for form in FORMATS}
-    commands["create"] = ("project", "create", path, "-b", "zephyr:mps2_an385")
     refused = command(*commands["cmsis-pack"], "-o", tmp_path / "refused").error(2)
     assert "at most 32 characters" in refused
     for form, words in commands.items():
         name = ("--name", "ab") if form == "cmsis-pack" else ()
-        outcome = command(*words, *name, "-o", tmp_path / form)
-        assert outcome.code == 0, outcome.err
-        _assert_clean(outcome)
-        written = [path.relative_to(tmp_path) for path in (tmp_path / form).rglob("*")]
-        assert all(_SAFE.fullmatch(str(path)) and len(path.name) < 100 for path in written)
+        _assert_short_names(command(*words, *name, "-o", tmp_path / form), tmp_path, form)
+
+
+@on_qemu
+def test_longest_name_in_a_project(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / _LONGEST
+    shutil.copy(models.path("temperature"), path)
+    words = ("project", "create", path, "-b", "zephyr:mps2_an385", "-o", tmp_path / "create")
+    _assert_short_names(command(*words), tmp_path, "create")
+
+
+def _assert_short_names(outcome: Outcome, folder: Path, written_folder: str) -> None:
+    assert outcome.code == 0, outcome.err
+    _assert_clean(outcome)
+    written = [path.relative_to(folder) for path in (folder / written_folder).rglob("*")]
+    assert all(_SAFE.fullmatch(str(path)) and len(path.name) < 100 for path in written)
 
 
 @on_qemu

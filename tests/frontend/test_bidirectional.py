@@ -12,6 +12,7 @@ import tvmtiny
 from tests.frames import assert_frames_are_litert
 from tests.host_runner import run_on_host
 from tests.tflite_builder import ModelBuilder
+from tests.tools import on_qemu
 from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.oracle import run_litert_frames
 
@@ -108,6 +109,7 @@ def test_in_c(tmp_path: Path) -> None:
         np.testing.assert_allclose(result.outputs[0].data, right, 0, _TOLERANCE)
 
 
+@on_qemu
 def test_parts_that_nobody_else_knows_are_not_compared() -> None:
     model = tvmtiny.load(Bidirectional().model(), name="parts")
     artifact = tvmtiny.compile(model, "mps2-an386")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from litert_check import extreme_inputs, random_input
 from small_networks import Network, Value
 from tflite_builder import ModelBuilder
+from tools import on_qemu, on_qemu_boards
 from typer.testing import CliRunner
 
 import tvmtiny
@@ -208,7 +209,7 @@ def test_portable_c_on_host(tmp_path: Path) -> None:
     LAYERS.check_host("cortex-m0", tmp_path)
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385"])
+@on_qemu_boards("mps2-an386", "mps2-an385")
 def test_c_on_board(board: str) -> None:
     LAYERS.check_board(board)
 
@@ -348,6 +349,7 @@ def _small_network() -> bytes:
     return n.build(n.conv(x, 5, (3, 3), padding="SAME", stride=2))
 
 
+@on_qemu
 def test_every_layer_is_compared() -> None:
     model = tvmtiny.load(_small_network(), name="small")
     result = optimize(model.graph, Oracle.LITERT).graph
