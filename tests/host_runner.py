@@ -119,7 +119,7 @@ def run_main(
     if flags != SANITIZERS:
         return run_program(build_program(main, artifacts, directory, compiler, flags))
     sources = _write_sources(main, artifacts, directory)
-    return _run_sanitized(sources, directory, [_LAYERS, *sources])
+    return _run_sanitized(sources, directory, [_LAYERS, *sources], ())
 
 
 def _write_sources(main: str, artifacts: Sequence[Artifact], directory: Path) -> list[str]:
@@ -151,25 +151,32 @@ def together(sources: Sequence[str], directory: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _run_sanitized(sources: Sequence[str], directory: Path, read: Sequence[str]) -> str:
+def _run_sanitized(
+    sources: Sequence[str], directory: Path, read: Sequence[str], runs: Sequence[HostRun]
+) -> str:
     try:
-        return run_program(_build_sanitized(sources, directory, read, words=False))
+        return run_program(_build_sanitized(sources, directory, read, runs, words=False))
     except pytest.fail.Exception:
         # Build again with messages about undefined behaviour.
-        run_program(_build_sanitized(sources, directory, read, words=True))
+        run_program(_build_sanitized(sources, directory, read, runs, words=True))
         raise
 
 
 #: An index cannot move an address past its end where addresses have 64 bits, but Clang spends much
-#: time on that check. Calls compile faster than inline checks of each address.
-_QUICK = (
-    "-fno-sanitize=pointer-overflow",
-    *("-mllvm", "-asan-instrumentation-with-call-threshold=0"),
-)
+#: time on that check.
+_QUICK = ("-fno-sanitize=pointer-overflow",)
+#: Calls compile faster than inline checks of each address, and run slower.
+_CALLS = ("-mllvm", "-asan-instrumentation-with-call-threshold=0")
+#: Multiplications of a program that runs longer than it takes to compile.
+_MANY = 5_000_000
 
 
 def _build_sanitized(
-    sources: Sequence[str], directory: Path, read: Sequence[str], words: bool
+    sources: Sequence[str],
+    directory: Path,
+    read: Sequence[str],
+    runs: Sequence[HostRun],
+    words: bool,
 ) -> Path:
     """Compile with sanitizers by Clang, and let GCC parse the code for its warnings.
 
@@ -182,6 +189,8 @@ def _build_sanitized(
     ----------
     read
         The input of GCC: files and definitions.
+    runs
+        What the program runs, as far as it is known.
     words
         Whether the program describes undefined behaviour when it stops there.
     """
@@ -192,7 +201,9 @@ def _build_sanitized(
         return directory / "program"
     (directory / TOGETHER).write_text(together(sources, directory), encoding="utf-8")
     run_command([gcc, *WARNINGS, "-fsyntax-only", *read], directory)
-    flags = [*WARNINGS, *SANITIZERS, *_QUICK, *([] if words else [_TRAPS["clang"]]), _LAYERS]
+    work = sum(len(run.input_sets) * run.artifact.macs for run in runs)
+    quick = [*_QUICK, *([] if work > _MANY else _CALLS)]
+    flags = [*WARNINGS, *SANITIZERS, *quick, *([] if words else [_TRAPS["clang"]]), _LAYERS]
     run_command([clang, *flags, "-c", TOGETHER, "-o", "program.o"], directory)
     libraries = SANITIZERS[1] if words else "-fsanitize=address"
     run_command([gcc, libraries, "program.o", *LINKER, "-o", "program"], directory)
@@ -299,7 +310,7 @@ def run_all_on_host(
         # One artifact is compiled as users build it, layer by layer, by Clang and the firmware's
         # GCC.
         read = sources[1:] if separately or len(runs) == 1 else [_LAYERS, TOGETHER]
-        _run_sanitized(sources, directory, read)
+        _run_sanitized(sources, directory, read, runs)
     else:
         run_main(main, artifacts, directory, compiler, flags)
     files = [(directory / f"{name}.bin").open("rb") for name in ("layers", "output", "stepped")]
