@@ -18,6 +18,9 @@ static uint8_t old_image[SLOT];
 static uint8_t new_image[SLOT];
 static uint32_t old_bytes;
 static uint32_t new_bytes;
+/* Checksums of the pages of both images. */
+static uint32_t old_crcs[SLOT / PAGE];
+static uint32_t new_crcs[SLOT / PAGE];
 /* Pieces of the difference: offset, size and bytes of each. */
 static uint8_t delta[SLOT];
 static uint32_t delta_bytes;
@@ -123,9 +126,24 @@ static int32_t write_delta(struct tvmtiny_slots *slots)
     return status == 0 ? tvmtiny_slots_finish(slots, &platform) : status;
 }
 
+static uint32_t page_bytes(uint32_t page, uint32_t bytes)
+{
+    return bytes - page < PAGE ? bytes - page : PAGE;
+}
+
+static void list_crcs(const uint8_t *data, uint32_t bytes, uint32_t *crcs)
+{
+    uint32_t page;
+
+    for (page = 0; page < bytes; page += PAGE) {
+        crcs[page / PAGE] = tvmtiny_slots_crc(data + page, page_bytes(page, bytes));
+    }
+}
+
 /* What a host does, again from the start after a reset: it sends the pages that are not there. */
 static int32_t update(struct tvmtiny_slots *slots, const uint8_t *data, uint32_t bytes)
 {
+    const uint32_t *const crcs = data == new_image ? new_crcs : old_crcs;
     int32_t status = tvmtiny_slots_begin(slots, bytes);
     uint32_t page;
 
@@ -133,11 +151,11 @@ static int32_t update(struct tvmtiny_slots *slots, const uint8_t *data, uint32_t
         return status == 0 ? write_delta(slots) : status;
     }
     for (page = 0; page < bytes && status == 0; page += PAGE) {
-        const uint32_t part = bytes - page < PAGE ? bytes - page : PAGE;
+        const uint32_t part = page_bytes(page, bytes);
         const uint8_t *const there = tvmtiny_slots_data(slots, slots->updating) + page;
         uint32_t piece;
 
-        if (tvmtiny_slots_crc(there, part) == tvmtiny_slots_crc(data + page, part)) {
+        if (tvmtiny_slots_crc(there, part) == crcs[page / PAGE]) {
             continue;
         }
         for (piece = 0; piece < part && status == 0; piece += PIECE) {
@@ -445,6 +463,8 @@ int main(int count, char **arguments)
     old_bytes = read_image(arguments[1], old_image);
     new_bytes = read_image(arguments[2], new_image);
     delta_bytes = read_image(arguments[3], delta);
+    list_crcs(old_image, old_bytes, old_crcs);
+    list_crcs(new_image, new_bytes, new_crcs);
     for (i = 4; i < count; ++i) {
         prepare((uint32_t)atoi(arguments[i]));
         cuts += sweep(kept);
