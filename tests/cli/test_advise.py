@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
+
+import pytest
 
 Command = Any
 
 
-def test_text_and_json(command: Command) -> None:
+def test_text_and_json(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, asked = import_module("tvmtiny.design.advise"), []
+    advise = module.advise
+
+    def advise_once(*arguments: object, **options: object) -> object:
+        """Both commands ask for the same advice."""
+        if not asked:
+            asked.append((arguments, options, advise(*arguments, **options)))
+        assert (arguments, options) == asked[0][:2]
+        return asked[0][2]
+
+    monkeypatch.setattr(module, "advise", advise_once)
     arguments = ("advise", "digits", "--cpu", "cortex-m4", "--ram", "1K", "--deadline", "9M")
     done = command(*arguments)
     assert done.code == 0

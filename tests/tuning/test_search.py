@@ -107,7 +107,7 @@ def test_candidates_are_estimated_without_building_them(digits, tasks):
         default = estimate(task.node, task.space.default)
         estimated = layers[task.node.output.name].estimated_cycles
         assert default == pytest.approx(estimated, rel=0.05), task.label
-        step = max(len(task.space) // 5, 1)
+        step = len(task.space) // 2
         found = {estimate(task.node, d) for d in itertools.islice(task.space, 0, None, step)}
         assert len(found - {None}) > 1, task.label
     assert CandidateCosts.of(digits, resolve("rv32imc"), Goal.BALANCED) is None
@@ -123,13 +123,12 @@ def test_a_candidate_that_was_estimated_has_its_code(digits, tasks, monkeypatch)
     )
     costs = CandidateCosts.of(digits, target, Goal.BALANCED)
     assert costs is not None
-    found = {decisions_key(d): costs(task.node, d) for d in task.space}
-    assert len(implemented) == len(task.space) > 16
-    fastest = min(
-        (d for d in task.space if found[decisions_key(d)]), key=lambda d: costs(task.node, d)
-    )
+    some = [d for i, d in enumerate(task.space) if i % 3 == 0 or d == task.space.default]
+    found = {decisions_key(d): costs(task.node, d) for d in some}
+    assert len(implemented) == len(some) > 16
+    fastest = min((d for d in some if found[decisions_key(d)]), key=lambda d: costs(task.node, d))
     code = costs.artifact(task.node, fastest)
-    assert len(implemented) == len(task.space)
+    assert len(implemented) == len(some)
     expected = compile_layer(digits, task.node, target, fastest, name="layer")
     assert code is not None and expected is not None
     assert (code.files, code.parameters) == (expected.files, expected.parameters)
@@ -140,7 +139,7 @@ def test_no_search_proposes_what_it_was_told(tasks):
     space = space_of(tasks[0], rows=(1, 2))
     (guided,) = guided_searches([(tasks[0].node, space)], 1, 4)
     for search in (RandomSearch(space, 1), guided):
-        told = list(itertools.islice(space, len(space) - 16))
+        told = list(itertools.islice(space, len(space) - 8))
         search.tell([(decisions, cost(decisions)) for decisions in told])
         known = {decisions_key(decisions) for decisions in told}
         found = []
