@@ -46,8 +46,16 @@ sys.meta_path.insert(0, _WithoutPandas())
 
 #: Files whose tests share compiled code and programs with the tests of the same batch only.
 _BY_BATCH = ("tests/ops/test_three_ways.py",)
-#: Files whose tests share compiled code with each other.
-_SHARING = ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py")
+#: Groups of files whose tests share compiled code with each other, or import scikit-learn.
+_SHARING = (
+    ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py"),
+    (
+        "tests/examples/test_example_runs.py",
+        "tests/importers/test_sklearn.py",
+        "tests/tuning/test_search.py",
+        "tests/tuning/test_tuner.py",
+    ),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,7 +74,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give one process all tests that share compiled code, by batch, file or several files."""
+    """Give one process all tests that share something, by batch, file or several files."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
@@ -74,7 +82,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file, _, test = nodeid.partition("::")
             if file in _BY_BATCH:
                 return f"{file}[{batch(test.partition('[')[2].rstrip(']'))}]"
-            return _SHARING[0] if file in _SHARING else file
+            return next((group[0] for group in _SHARING if file in group), file)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
