@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
@@ -88,10 +89,14 @@ def everything(p: Planner, pushed: bool) -> frozenset[tuple[int, int]]:
     return from_layer(0)
 
 
-@pytest.mark.parametrize("pushed", [False, True])
-def test_the_smallest_and_the_cheapest_of_all(pushed: bool) -> None:
+@pytest.mark.parametrize(
+    ("pushed", "seeds"),
+    # Each part of the search finds something in some of them that nothing else finds.
+    [(False, (0, 1, 2, 6, 7, 9, 11)), (True, (0, 1, 5, 6, 7, 8, 9, 11))],
+)
+def test_the_smallest_and_the_cheapest_of_all(pushed: bool, seeds: Sequence[int]) -> None:
     gained = 0
-    for seed in range(12):
+    for seed in seeds:
         p = planner(seed, pushed)
         ways = sorted(everything(p, pushed))
         found = p.choose()
