@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +81,17 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
         A .tflite file. Operators, inputs and outputs are those of the models, in their order.
     """
     merged = MergedModel()
+    #: Models that come again, since unpacking takes longer.
+    unpacked: dict[bytes, bytes] = {}
+    times = Counter(models.values())
     for name, content in models.items():
-        merged.add(name, schema.ModelT.InitFromPackedBuf(content, 0))
+        if content in unpacked:
+            model = pickle.loads(unpacked[content])
+        else:
+            model = schema.ModelT.InitFromPackedBuf(content, 0)
+            if times[content] > 1:
+                unpacked[content] = pickle.dumps(model)
+        merged.add(name, model)
     return merged.build()
 
 

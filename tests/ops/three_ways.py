@@ -77,7 +77,10 @@ class SideBySide:
     @cached_property
     def content(self) -> bytes:
         """The .tflite file of all cases."""
-        return merge_models({key: case.model() for key, case in self.cases.items()})
+        # Cases may have copies.
+        models = {id(case): case for case in self.cases.values()}
+        contents = {key: case.model() for key, case in models.items()}
+        return merge_models({key: contents[id(case)] for key, case in self.cases.items()})
 
     @cached_property
     def graph(self) -> Graph:
@@ -87,8 +90,13 @@ class SideBySide:
     def load(self, oracle: Oracle = Oracle.LITERT) -> Model:
         """The model of all cases; equal arguments give the same object."""
         if oracle not in self._models:
-            self._models[oracle] = tvmtiny.load(self.content, name=self.name, oracle=oracle)
+            # What the file states is read once for all oracles.
+            with patch.object(import_module("tvmtiny.frontend.model"), "read_graph", self._read):
+                self._models[oracle] = tvmtiny.load(self.content, name=self.name, oracle=oracle)
         return self._models[oracle]
+
+    def _read(self, content: bytes, path: str) -> Graph:
+        return self.graph if content is self.content else read_graph(content, path)
 
     def compile(self, target: str, oracle: Oracle = Oracle.LITERT) -> tvmtiny.Artifact:
         """The C of all cases; equal arguments give the same object."""
