@@ -13,8 +13,9 @@ and an output that is not clamped at its zero point), two more instructions add 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,9 @@ SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 
 #: Offsets from the nearest multiplier to try, the smallest first.
 _NEIGHBOURS = sorted(range(-24, 25), key=abs)
 
+#: Of so many steps, one is enough to rule out most multipliers.
+_APART = 12
+
 #: Number of multipliers that are tried for all channels at once, before single channels.
 _TOGETHER = 9
 
@@ -31,7 +35,7 @@ _TOGETHER = 9
 _KEPT_SOLUTIONS = 512
 
 #: Distance in accumulators, in most cases, from a step of TFLite's function to the exact one.
-_NEAR = 4
+_NEAR = 1
 
 #: Stands for a missing bound of an initial accumulator.
 _FAR = 2**62
@@ -93,7 +97,18 @@ class _Steps:
     never_taken: np.ndarray
     nibbles: np.ndarray | None = None
 
-    @property
+    @cached_property
+    def few(self) -> _Steps:
+        """Some of the steps, without `nibbles`."""
+        return _Steps(
+            self.outputs[::_APART],
+            self.at[:, ::_APART],
+            self.below[:, ::_APART],
+            self.taken_at_once[:, ::_APART],
+            self.never_taken[:, ::_APART],
+        )
+
+    @cached_property
     def constant(self) -> np.ndarray:
         """Channels whose output never changes."""
         return np.asarray((self.taken_at_once | self.never_taken).all(axis=1))
@@ -223,12 +238,43 @@ def _digest(
 def _solve_plain(
     steps: _Steps, ends: np.ndarray, scales: np.ndarray, shifts: tuple[int, ...]
 ) -> Scaling | None:
-    probe = 0
-    for shift in shifts:
-        found, probe = _solve_shift(steps, ends, scales, shift, probe)
+    probe, left = 0, _possible(steps, scales, shifts, 0)
+    while left:
+        found, failed = _solve_shift(steps, ends, scales, left[0], probe)
         if found is not None:
             return found
+        left = left[1:]
+        if failed != probe:
+            probe, left = failed, _possible(steps, scales, left, failed)
     return None
+
+
+def _possible(
+    steps: _Steps, scales: np.ndarray, shifts: Sequence[int], channel: int
+) -> Sequence[int]:
+    """Return those of `shifts` for which a few steps of a channel do not rule out a solution."""
+    fitting = [s for s in shifts if _nominal(scales.max(), s) < 2**31 - max(_NEIGHBOURS)]
+    m = [_candidates(steps, _nominal(scales[channel], s).item(), channel) for s in fitting]
+    if not m:
+        return []
+    least, most = _bounds(
+        steps.few,
+        np.full(sum(map(len, m)), channel),
+        np.maximum(np.concatenate(m), 1)[:, None],
+        np.repeat(fitting, len(m[0]))[:, None],
+    )
+    possible = np.any((least <= most).reshape(len(m), -1), axis=1)
+    return [s for s, allowed in zip(fitting, possible.tolist(), strict=True) if allowed]
+
+
+def _nominal(scales: np.ndarray, shift: int) -> np.ndarray:
+    return np.asarray(np.rint(scales * 2.0 ** (32 + shift)))
+
+
+def _candidates(steps: _Steps, nominal: float, channel: int) -> np.ndarray:
+    """Return the multipliers to try for one channel, of which some may not be positive."""
+    powers = [2**exponent for exponent in range(30, 4, -1) if steps.constant[channel]]
+    return np.array([*(int(nominal) + neighbour for neighbour in _NEIGHBOURS), *powers])
 
 
 def _solve_by_sign(
@@ -301,21 +347,20 @@ def _solve_shift(
     scaling, probe
         The solution; if there is none, None and a channel without a solution.
     """
-    nominal = np.rint(scales * 2.0 ** (32 + shift))
-    if nominal.max() >= 2**31 - max(_NEIGHBOURS):
-        return None, probe
-    # A channel with constant output can take any multiplier, and may need an unusual one.
-    constant = steps.constant
-    powers = [2**exponent if constant[probe] else 0 for exponent in range(30, 4, -1)]
-    first = np.array([*(int(nominal[probe]) + near for near in _NEIGHBOURS), *powers])
-    if not _exact(steps, ends, np.full(len(first), probe), first, shift)[0].any():
+    nominal = _nominal(scales, shift).astype(np.int64)
+
+    def solve_alone(channel: int) -> tuple[int, int] | None:
+        every = _candidates(steps, nominal[channel].item(), channel)
+        exact, chosen = _exact(steps, ends, np.full(len(every), channel), every, shift)
+        return (chosen[exact.argmax()], every[exact.argmax()]) if exact.any() else None
+
+    if solve_alone(probe) is None:
         return None, probe
     initial = np.zeros(len(scales), np.int64)
     multiplier = np.zeros(len(scales), np.int64)
-    candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS]
-    candidates += [np.where(constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
     missing = np.arange(len(scales))
-    for candidate in candidates[:_TOGETHER]:
+    for neighbour in _NEIGHBOURS[:_TOGETHER]:
+        candidate = nominal + neighbour
         exact, chosen = _exact(steps, ends, missing, candidate[missing], shift)
         found = missing[exact]
         initial[found], multiplier[found] = chosen[exact], candidate[found]
@@ -323,12 +368,11 @@ def _solve_shift(
         if not missing.size:
             break
     # All multipliers of a channel at once: layers without a solution usually have such a channel.
-    for channel in missing:
-        every = np.array([candidate[channel] for candidate in candidates])
-        exact, chosen = _exact(steps, ends, np.full(len(every), channel), every, shift)
-        if not exact.any():
-            return None, int(channel)
-        initial[channel], multiplier[channel] = chosen[exact.argmax()], every[exact.argmax()]
+    for channel in missing.tolist():
+        alone = solve_alone(channel)
+        if alone is None:
+            return None, channel
+        initial[channel], multiplier[channel] = alone
     return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift), probe
 
 
@@ -347,7 +391,7 @@ def _exact(
 
 
 def _bounds(
-    steps: _Steps, channels: np.ndarray, m: np.ndarray, shift: int
+    steps: _Steps, channels: np.ndarray, m: np.ndarray, shift: np.ndarray | int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds of the initial accumulators of `channels` for multipliers `m`."""
     # Solve acc * m >= output << (32 + shift) for acc.
