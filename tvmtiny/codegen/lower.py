@@ -11,8 +11,8 @@ from math import prod
 import numpy as np
 import tvm
 from tvm import s_tir, tirx
-from tvm.ir import PointerType, PrimType, save_json
-from tvm_ffi import structural_hash
+from tvm.ir import PointerType, PrimType
+from tvm_ffi import StructuralKey, VisitInterrupt, structural_walk
 
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.kernel_parts import slice_function
@@ -162,12 +162,6 @@ _KEPT_KERNELS = 1024
 #: Symbol of a kernel in the cache below.
 _UNNAMED = "tvmtiny_unnamed"
 
-#: Lowered kernels and the functions that they were made from, by hash of the function's structure.
-_unnamed: dict[int, list[tuple[tirx.PrimFunc, Kernel]]] = {}
-
-#: A function as text, names of variables included; the same object is written once.
-_written = lru_cache(_KEPT_KERNELS)(save_json)
-
 
 @lru_cache(_KEPT_KERNELS)
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
@@ -180,7 +174,10 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     symbol
         The C name.
     """
-    unnamed = _lowered_alike(function)
+    function = function.without_attr("global_symbol")
+    # Names of variables are part of the C code, but not of the structure.
+    key = StructuralKey(function)  # type: ignore[call-arg]
+    unnamed = _lower(key, _variable_names(function))
     assert unnamed.lowered is not None
     return replace(
         unnamed,
@@ -191,27 +188,28 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     )
 
 
-def _lowered_alike(function: tirx.PrimFunc) -> Kernel:
-    """Lower a function unless an equal one, often of another core or oracle, was lowered before."""
-    function = function.without_attr("global_symbol")
-    key = structural_hash(function)
-    for known, kernel in _unnamed.get(key, ()):
-        # Names of variables are part of the C code, but not of the structure.
-        if _written(known) == _written(function):
-            return kernel
-    kernel = _lower(function.with_attr("global_symbol", _UNNAMED))
-    if len(_unnamed) == _KEPT_KERNELS:
-        del _unnamed[next(iter(_unnamed))]
-    _unnamed.setdefault(key, []).append((function, kernel))
-    return kernel
-
-
-def _lower(function: tirx.PrimFunc) -> Kernel:
-    module = tvm.IRModule({_UNNAMED: function})
-    for lowering in _passes(opaque=HEADERS_ATTR in function.attrs):
+@lru_cache(_KEPT_KERNELS)
+def _lower(function: StructuralKey, _: tuple[str, ...]) -> Kernel:
+    module = tvm.IRModule({_UNNAMED: function.key.with_attr("global_symbol", _UNNAMED)})
+    for lowering in _passes(opaque=HEADERS_ATTR in function.key.attrs):
+        module = lowering(module)
+    # Most functions have no branches that could be hoisted; the pass takes long to find that out.
+    if _has_branches(module[_UNNAMED]):
+        module = s_tir.transform.HoistIfThenElse()(module)
+    for lowering in _last_passes():
         module = lowering(module)
     lowered, workspaces = _plain_parameters(module[_UNNAMED])
-    return _printed(lowered, _UNNAMED, len(function.params) - 1, workspaces, lowered)
+    return _printed(lowered, _UNNAMED, len(function.key.params) - 1, workspaces, lowered)
+
+
+def _variable_names(function: tirx.PrimFunc) -> tuple[str, ...]:
+    names: list[str] = []
+    structural_walk(function, (tirx.Var, lambda variable: names.append(variable.name)))
+    return tuple(names)
+
+
+def _has_branches(function: tirx.PrimFunc) -> bool:
+    return structural_walk(function, (tirx.IfThenElse, VisitInterrupt), order="pre") is not None
 
 
 def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
@@ -268,7 +266,9 @@ def _pointer(dtype: str) -> PointerType:
 
 @cache
 def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
-    """Return TVM's lowering pipeline without packed arguments and the host and device split.
+    """Return TVM's lowering pipeline until branches are hoisted.
+
+    Packed arguments and the host and device split are left out.
 
     Parameters
     ----------
@@ -292,7 +292,13 @@ def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
         s.LoopPartition(),
         t.VectorizeLoop(True),
         t.StorageRewrite(),
-        s.HoistIfThenElse(),
+    )
+
+
+@cache
+def _last_passes() -> tuple[tvm.ir.transform.Pass, ...]:
+    s, t = s_tir.transform, tirx.transform
+    return (
         t.UnrollLoop(),
         s.RenormalizeSplitPattern(),
         t.StmtSimplify(),
