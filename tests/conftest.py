@@ -166,7 +166,7 @@ def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     cache = ObjectCache(folder / "objects", toolchain.run_tool)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(toolchain, "run_tool", cache.run)
+        cache.patch(patch)
         yield
 
 

@@ -79,3 +79,28 @@ def test_what_fails_or_warns_runs_each_time(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="expected expression"):
             cache.run(command, folder, folder / "log")
     assert counting.runs == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "outputs"),
+    [
+        (("-c", "a.c", "b.c"), ("a.o", "b.o")),
+        (("-fcallgraph-info=su", "-c", "a.c", "b.c"), ("a.o", "b.o", "a.ci", "b.ci")),
+        (("-nostdlib", "-r", "-o", "program", "a.c", "b.c"), ("program",)),
+    ],
+)
+def test_several_files_of_one_command(
+    words: tuple[str, ...], outputs: tuple[str, ...], tmp_path: Path
+) -> None:
+    counting = Counting()
+    cache = ObjectCache(tmp_path / "objects", counting.run_tool)
+    command = (find_tool(find_architecture("arm").compiler), "-Iinc", *words)
+    written = []
+    for name, value in (("one", 1), ("same", 1), ("other", 2)):
+        folder = project(tmp_path / name, "#define A 1\n")
+        (folder / "b.c").write_text(f"int f(void) {{ return {value}; }}\n")
+        assert cache.run(command, folder, folder / "log") == ""
+        assert (folder / "log").read_text() == f"{' '.join(command)}\n"
+        written.append([(folder / output).read_bytes() for output in outputs])
+    assert counting.runs == 2
+    assert written[0] == written[1] != written[2]
