@@ -36,10 +36,13 @@ Flood = Callable[[int], Iterator[bytes]]
 def frames(kind: int, payload: bytes = b"", *, ascending: bool = False) -> Flood:
     """Whole frames of a session that acknowledge nothing sent after the reset."""
 
+    def frame(session: int, sequence: int) -> bytes:
+        return b"\0" + encode(Frame(kind, session, sequence, 0, payload))
+
     def flood(session: int) -> Iterator[bytes]:
-        for number in itertools.count():
-            sequence = number % 256 if ascending else 255
-            yield b"\0" + encode(Frame(kind, session, sequence, 0, payload))
+        if ascending:
+            return (frame(session, number % 256) for number in itertools.count())
+        return itertools.repeat(frame(session, 255))
 
     return flood
 
