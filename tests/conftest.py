@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import IO, Any
@@ -130,9 +131,14 @@ def _collect_first(folder: Path) -> None:
         _collecting.append(lock)
 
 
-def pytest_collection_finish() -> None:
+#: The tests that start programs.
+_starting: list[pytest.Item] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude imported modules and collected tests from later garbage collections."""
     gc.freeze()
+    _starting[:] = [i for i in session.items if "warm_programs" in getattr(i, "fixturenames", ())]
     while _collecting:
         lock = _collecting.pop()
         Path(lock.name).with_name("once").touch()
@@ -147,53 +153,45 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems() -> None:
-    """Keep Hypothesis from drawing constants that it finds in the sources of all loaded modules.
+    """Keep Hypothesis from work that takes seconds and changes nothing here.
 
-    Reading the sources takes seconds in each process, and a change of any file would change the
-    examples of tests that are derandomized.
+    It draws constants that it finds in the sources of all loaded modules: reading them takes
+    seconds in each process, and a change of any file would change the examples of tests that are
+    derandomized. And it seeds and restores Python's and NumPy's global generators around each
+    example: no test and no part of tvmtiny draws from them.
     """
     providers: Any = sys.modules.get("hypothesis.internal.conjecture.providers")
     if hasattr(providers, "_get_local_constants"):
         constants = providers._local_constants
         providers._get_local_constants = lambda: constants
+    core: Any = sys.modules.get("hypothesis.core")
+    if hasattr(core, "deterministic_PRNG"):
+        core.deterministic_PRNG = nullcontext
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile equal C once for all firmware that tests build in their own processes."""
+def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """Compile equal C once, run each emulator on one CPU, and fork the server of programs.
+
+    The first two are for what tests start in their own processes. The server is forked before any
+    test starts threads, if a test needs a program. All of that is one fixture that needs just one
+    other, since pytest looks at them before each test.
+    """
     folder = tmp_path_factory.getbasetemp()
     # Each worker has a folder in the folder of the session.
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     cache = ObjectCache(folder / "objects", toolchain.run_tool)
-    with pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         cache.patch(patch)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _emulators() -> Iterator[None]:
-    """Run each emulator that tests start in their own processes on one CPU."""
-    with pytest.MonkeyPatch.context() as patch:
         keep_emulators_on_one_cpu(patch)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _warm(
-    request: pytest.FixtureRequest,
-    _objects: None,
-    _emulators: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Path | None]:
-    """Fork the server of programs before any test starts threads, if a program is needed."""
-    if all("warm_programs" not in getattr(i, "fixturenames", ()) for i in request.session.items):
-        yield None
-        return
-    with warm_program(tmp_path_factory.mktemp("warm")) as folder:
-        yield folder
+        if _starting:
+            yield stack.enter_context(warm_program(tmp_path_factory.mktemp("warm")))
+        else:
+            yield None
 
 
 @pytest.fixture(scope="session")
-def warm_programs(_warm: Path) -> Path:
+def warm_programs(_session: Path) -> Path:
     """A folder with a ``tvmtiny`` and a ``python`` that start with TVM imported."""
-    return _warm
+    return _session
