@@ -103,9 +103,16 @@ def build_program(
     return directory / "program"
 
 
-def run_program(program: Path) -> str:
-    """Run a program in its directory, and return its output."""
-    return run_command([str(program)], program.parent, {"ASAN_OPTIONS": "detect_leaks=0"})
+def run_program(program: Path, names: bool = True) -> str:
+    """Run a program in its directory, and return its output.
+
+    Parameters
+    ----------
+    names
+        Whether the report of a fault names functions, which it takes long to look up.
+    """
+    options = f"detect_leaks=0:symbolize={int(names)}"
+    return run_command([str(program)], program.parent, {"ASAN_OPTIONS": options})
 
 
 def run_main(
@@ -155,7 +162,7 @@ def _run_sanitized(
     sources: Sequence[str], directory: Path, read: Sequence[str], runs: Sequence[HostRun]
 ) -> str:
     try:
-        return run_program(_build_sanitized(sources, directory, read, runs, words=False))
+        return run_program(_build_sanitized(sources, directory, read, runs, words=False), False)
     except pytest.fail.Exception:
         # Build again with messages about undefined behaviour.
         run_program(_build_sanitized(sources, directory, read, runs, words=True))
