@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from host_main import HostRun
-from host_runner import run_all_on_host, run_on_host
+from host_runner import HostResult, run_all_on_host, run_on_host
 from small_networks import Network
 
 import tvmtiny
@@ -67,23 +68,29 @@ def assert_layers(
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4, err_msg=what)
 
 
-def whole_floats(
-    models: Sequence[tvmtiny.Model],
-    cpu: str,
-    inputs: Sequence[Sequence[np.ndarray]],
-    directory: Path,
-) -> list[dict[int, np.ndarray]]:
-    """The float32 tensors of models whose layers run as a whole, by number."""
-    runs = [
-        HostRun(tvmtiny.compile(model, cpu, stream="none"), [data])
+def whole_runs(
+    models: Sequence[tvmtiny.Model], cpu: str, inputs: Sequence[Sequence[np.ndarray]]
+) -> list[HostRun]:
+    """Runs of the models with float32 inputs, each layer as a whole, under names of their own."""
+    return [
+        HostRun(tvmtiny.compile(replace(model, name=_whole(model)), cpu, stream="none"), [data])
         for model, data in zip(models, inputs, strict=True)
         if any(tensor.dtype == "float32" for tensor in model.graph.inputs)
     ]
-    tensors: dict[str, dict[int, np.ndarray]] = {model.name: {} for model in models}
-    if runs:
-        for run, (result,) in zip(runs, run_all_on_host(runs, directory), strict=True):
-            layers = zip(run.artifact.layers, result.layers, strict=True)
-            tensors[run.artifact.name] = {layer.tensor: data for layer, data in layers}
+
+
+def _whole(model: tvmtiny.Model) -> str:
+    return f"{model.name}whole"
+
+
+def whole_floats(
+    models: Sequence[tvmtiny.Model], runs: Sequence[HostRun], results: Sequence[list[HostResult]]
+) -> list[dict[int, np.ndarray]]:
+    """The tensors of models by number, as the programs of `whole_runs` computed them."""
+    tensors: dict[str, dict[int, np.ndarray]] = {_whole(model): {} for model in models}
+    for run, (result,) in zip(runs, results, strict=True):
+        layers = zip(run.artifact.layers, result.layers, strict=True)
+        tensors[run.artifact.name] = {layer.tensor: data for layer, data in layers}
     return list(tensors.values())
 
 
@@ -111,7 +118,9 @@ def test_random_segments_inside(
         artifact = in_slices(models[-1], cpu, seed, stream="inside")
         runs.append((artifact, tvmtiny.make_inputs(f"random:{seed}", artifact.inputs)))
     layers = run_all_with_shadow(runs, tmp_path)
-    whole = whole_floats(models, cpu, [inputs for _, inputs in runs], tmp_path / "whole")
+    wholes = whole_runs(models, cpu, [inputs for _, inputs in runs])
+    results = run_all_on_host(wholes, tmp_path / "whole") if wholes else []
+    whole = whole_floats(models, wholes, results)
     for number, (artifact, inputs) in enumerate(runs):
         assert_layers(models[number], artifact, layers[number], inputs, whole[number], number)
     streamed = sum(artifact.stream is not None for artifact, _ in runs)
@@ -137,10 +146,12 @@ def test_random_segments_of_pushed_rows(
         models.append(model)
         inputs = tvmtiny.make_inputs(f"random:{seed}", artifact.inputs)
         runs.append(HostRun(artifact, [inputs]))
-    results = run_all_on_host(runs, tmp_path)
     input_sets = [run.input_sets[0] for run in runs]
-    whole = whole_floats(models, "cortex-m4", input_sets, tmp_path / "whole")
-    for number, (model, run, (result,)) in enumerate(zip(models, runs, results, strict=True)):
+    wholes = whole_runs(models, "cortex-m4", input_sets)
+    results = run_all_on_host([*runs, *wholes], tmp_path)
+    whole = whole_floats(models, wholes, results[len(runs) :])
+    streamed = results[: len(runs)]
+    for number, (model, run, (result,)) in enumerate(zip(models, runs, streamed, strict=True)):
         inputs = input_sets[number]
         assert_layers(model, run.artifact, result.layers, inputs, whole[number], number)
         layers = {
@@ -183,8 +194,10 @@ def test_windows_outside_of_the_input(
     artifact = tvmtiny.compile(model, "cortex-m4", stream="inside")
     assert artifact.stream is not None
     inputs = tvmtiny.make_inputs("random:5", artifact.inputs)
-    (result,) = run_on_host(artifact, [inputs], tmp_path)
-    (whole,) = whole_floats([model], "cortex-m4", [inputs], tmp_path / "whole")
+    wholes = whole_runs([model], "cortex-m4", [inputs])
+    runs = [HostRun(artifact, [inputs]), *wholes]
+    (result,), *results = run_all_on_host(runs, tmp_path, separately=True)
+    (whole,) = whole_floats([model], wholes, results)
     assert_layers(model, artifact, result.layers, inputs, whole)
 
 
