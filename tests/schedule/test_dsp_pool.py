@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from layer_cases import Layer, Operand, numbers
 from pooling_cases import Pool, cases
 
 import tvmtiny
-from tests.ops.three_ways import SideBySide
+from tests.ops.three_ways import SideBySide, check_host_together
 from tests.tools import on_qemu
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle
@@ -39,6 +40,7 @@ def _global(name: str) -> Pool:
     return Pool("AVERAGE_POOL_2D", size, channels, size, size, zero_point=-128)
 
 
+@cache
 def _pools(operator: str) -> SideBySide:
     """The operator's own cases, with channels in whole words, in overlapping words, or too few."""
     table = {
@@ -87,7 +89,8 @@ OPERATORS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_pools_on_host(operator: str, tmp_path: Path) -> None:
-    _pools(operator).check_host("cortex-m4", tmp_path)
+    mates = (*map(_pools, OPERATORS), MEANS)
+    check_host_together(_pools(operator), mates, "cortex-m4", tmp_path)
 
 
 @on_qemu
@@ -97,7 +100,7 @@ def test_pools_on_board(operator: str) -> None:
 
 
 def test_means_on_host(tmp_path: Path) -> None:
-    MEANS.check_host("cortex-m4", tmp_path)
+    check_host_together(MEANS, (*map(_pools, OPERATORS), MEANS), "cortex-m4", tmp_path)
 
 
 @on_qemu

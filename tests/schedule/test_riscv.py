@@ -14,7 +14,7 @@ import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.schedule.test_thumb import SHAPES
@@ -41,7 +41,7 @@ BOARD, MORE = "riscv-virt", "riscv-virt-zbb"
 
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
 def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
-    layers.check_host(BOARD, tmp_path)
+    check_host_together(layers, (SHAPED, RANDOM_DEPTHWISE), BOARD, tmp_path)
 
 
 @on_qemu_boards(BOARD, MORE)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
-from tests.ops.three_ways import Case, SideBySide
+from tests.ops.three_ways import Case, SideBySide, check_host_together
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.tools import on_qemu
 from tvmtiny.schedule.families.thumb.packing import provable_bytes
@@ -82,7 +82,7 @@ def test_planes_of_one_channel_on_board() -> None:
 
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
 def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
-    layers.check_host(BOARD, tmp_path)
+    check_host_together(layers, (SHAPED, RANDOM_DEPTHWISE), BOARD, tmp_path)
 
 
 @on_qemu
