@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -167,33 +168,54 @@ def test_no_command_prints_the_help(program: Command) -> None:
     assert "Usage" in done.out
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import tvmtiny, tvmtiny.errors, tvmtiny.targets, tvmtiny.models",
-        "from tvmtiny.cli.main import _run; _run(['--help'], debug=False)",
-    ],
-    ids=["import", "help"],
-)
-def test_what_is_slow_is_imported_when_it_is_needed(code: str) -> None:
-    slow = {"numpy", "tvm", "jinja2", "ai_edge_litert"}
-    check = f"import sys; print(sorted({slow} & set(sys.modules)))"
+#: Prints the exit code of each step, and which of some packages are loaded afterwards.
+_STEPS = """
+import contextlib, io, json, sys
+from importlib import import_module
+packages = {'numpy', 'tvm', 'jinja2', 'ai_edge_litert', 'elftools', 'packaging'}
+found = {}
+for words in json.loads(sys.argv[1]):
+    code = 0
+    with contextlib.redirect_stdout(io.StringIO()):
+        if words[0] == 'import':
+            for name in words[1:]:
+                import_module(name)
+        else:
+            try:
+                import_module('tvmtiny.cli.main').main(words)
+            except SystemExit as ended:
+                code = ended.code or 0
+    found[' '.join(words)] = code, sorted(packages & {*sys.modules})
+print(json.dumps(found))
+"""
+_IMPORT = ["import", "tvmtiny", "tvmtiny.errors", "tvmtiny.targets", "tvmtiny.models"]
+_WITHOUT_MODEL = [["boards"], ["devices"], ["--version"]]
+
+
+@pytest.fixture(scope="module")
+def loaded_packages() -> dict[str, tuple[int, list[str]]]:
+    """The exit code of each step of a new process, and the packages loaded until then."""
+    steps = json.dumps([_IMPORT, ["--help"], *_WITHOUT_MODEL])
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _STEPS, steps], capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize("words", [["boards"], ["devices"], ["--version"]])
-def test_commands_without_a_model_do_not_wait_for_tvm(words: list[str]) -> None:
-    code = (
-        "import sys\n"
-        "from tvmtiny.cli.main import main\n"
-        "slow = {'tvm', 'numpy', 'elftools', 'packaging'}\n"
-        "try:\n"
-        f"    main({words!r})\n"
-        "except SystemExit as ended:\n"
-        "    sys.exit(ended.code or bool(slow & {*sys.modules}))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("words", [_IMPORT, ["--help"]], ids=["import", "help"])
+def test_what_is_slow_is_imported_when_it_is_needed(
+    words: list[str], loaded_packages: dict[str, tuple[int, list[str]]]
+) -> None:
+    code, loaded = loaded_packages[" ".join(words)]
+    assert code == 0
+    assert {"numpy", "tvm", "jinja2", "ai_edge_litert"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("words", _WITHOUT_MODEL)
+def test_commands_without_a_model_do_not_wait_for_tvm(
+    words: list[str], loaded_packages: dict[str, tuple[int, list[str]]]
+) -> None:
+    code, loaded = loaded_packages[" ".join(words)]
+    assert code == 0
+    assert {"tvm", "numpy", "elftools", "packaging"}.isdisjoint(loaded)
