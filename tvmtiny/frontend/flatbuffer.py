@@ -155,10 +155,11 @@ class _CheckedTable(Table):  # type: ignore[misc]
         return length
 
     def GetVectorAsNumpy(self, flags: Any, off: int) -> np.ndarray:  # noqa: N802
-        start, length = self.Vector(off), self.VectorLen(off)
-        _check_span(self.Bytes, start, length * flags.bytewidth, "a vector")
+        start = self.Indirect(self.Pos + off)
+        length = int(self.Get(number_types.UOffsetTFlags, start))
+        _check_span(self.Bytes, start + _WORD, length * flags.bytewidth, "a vector")
         dtype = number_types.to_numpy_type(flags)
-        return np.frombuffer(self.Bytes, dtype, length, start)
+        return np.frombuffer(self.Bytes, dtype, length, start + _WORD)
 
     def Union(self, t2: Table, off: int) -> None:  # noqa: N802
         t2.Pos, t2.Bytes = self.Indirect(self.Pos + off), self.Bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from math import prod
 from typing import Any, TypeVar
 
@@ -85,11 +86,7 @@ class _Reader:
         self._schema = schema
         self._model = model
         self._path = path
-        self._dtypes = {
-            code: name.lower()
-            for name, code in vars(schema.TensorType).items()
-            if not name.startswith("_")
-        }
+        self._dtypes = {code: name.lower() for code, name in _names(schema.TensorType).items()}
         self._enums = {
             "padding": _names(schema.Padding),
             "fused_activation_function": _names(schema.ActivationFunctionType),
@@ -291,7 +288,7 @@ class _Reader:
     def _options(self, raw: Any) -> dict[str, Any]:
         options = {}
         for field, value in vars(raw.builtinOptions).items() if raw.builtinOptions else ():
-            key = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
+            key = _key(field)
             options[key] = self._enums[key].get(value, value) if key in self._enums else value
         return options
 
@@ -356,5 +353,12 @@ def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:
     return () if items is None else items
 
 
-def _names(enum: type) -> dict[int, str]:
+@cache
+def _key(field: str) -> str:
+    """Return the key of an option whose field in the schema is ``camelCase``."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
+
+
+@cache
+def _names(enum: type) -> Mapping[int, str]:
     return {code: name for name, code in vars(enum).items() if not name.startswith("_")}

@@ -77,7 +77,8 @@ def _with_variable_tensors(graph: Graph) -> Graph:
             shape = before.shape if _reasonable(before) else ()
             initial = np.full(shape, zero, dtype)
             states.append(State(before.name, before, after, initial))
-        nodes.append(replace(node, outputs=tuple(outputs)))
+        updates = len(outputs) > len(node.outputs)
+        nodes.append(replace(node, outputs=tuple(outputs)) if updates else node)
     return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
 
 
@@ -115,8 +116,10 @@ def _with_memories(graph: Graph) -> Graph:
             tensors += [before, after]
             states.append(State(name, before, after, memory.initial))
             before_all, after_all = [*before_all, before], [*after_all, after]
-        inputs, outputs = (*node.inputs, *before_all), (*node.outputs, *after_all)
-        nodes.append(replace(node, inputs=inputs, outputs=outputs))
+        if before_all:
+            inputs, outputs = (*node.inputs, *before_all), (*node.outputs, *after_all)
+            node = replace(node, inputs=inputs, outputs=outputs)
+        nodes.append(node)
     return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
 
 
