@@ -21,9 +21,13 @@ _ORDERS: tuple[Callable[[Group], Any], ...] = (
 )
 
 
-def first_fit(conflicts: Conflicts) -> Offsets:
-    """Return the smallest of several greedy placements."""
-    placements = [_place(conflicts, order) for order in _ORDERS]
+def first_fit(conflicts: Conflicts, lower_bound: int = 0) -> Offsets:
+    """Return the smallest of several greedy placements, or the first one of `lower_bound` bytes."""
+    placements: list[Offsets] = []
+    for order in _ORDERS:
+        placements.append(_place(conflicts, order))
+        if extent(conflicts, placements[-1]) == lower_bound:
+            break
     return min(placements, key=lambda offsets: extent(conflicts, offsets))
 
 

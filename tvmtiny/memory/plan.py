@@ -94,10 +94,10 @@ def plan(
 def _plan(problem: Problem, time_limit: float) -> Plan:
     conflicts = Conflicts(problem)
     requests = problem.requests
-    offsets = first_fit(conflicts)
-    total = extent(conflicts, offsets)
     cliques = conflicts.cliques
     bound = stacked_bound(conflicts, cliques)
+    offsets = first_fit(conflicts, bound)
+    total = extent(conflicts, offsets)
     alive = max((len(clique) for clique in cliques), default=0)
     small = alive <= MOST_ALIVE and len(requests) <= MOST_REQUESTS
     if total > bound and small:
