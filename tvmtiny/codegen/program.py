@@ -112,7 +112,7 @@ def read_program(module: IRModule, states: int = 0, name: str = "main") -> Progr
     def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
         shape = tuple(int(d) for d in variable.ty.shape.values)
         dtype = str(variable.ty.dtype)
-        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
         name = name_of(variable)
         assert name not in values, name
         buffer = source.buffer if source else name
