@@ -40,7 +40,11 @@ SHAPES: dict[str, Case] = {
     "wide_filter": Conv((6, 5), channels=2, filters=3, kernel=(5, 4), padding="SAME"),
     "valid": Conv((6, 6), channels=4, filters=3, kernel=(2, 3), padding="VALID"),
     "deep": Conv((2, 2), channels=700, filters=3, kernel=(1, 1), weight_range=(-9, 9)),
-    "deep_patches": Conv((9, 9), 64, 2, (9, 9), padding="VALID", weight_range=(-9, 9)),
+    "deep_patches": replace(
+        Conv((9, 10), 64, 2, (9, 9), padding="VALID", weight_range=(-9, 9)), stride=(2, 2)
+    ),
+    "whole_image": Conv((9, 9), 64, 2, (9, 9), padding="VALID", weight_range=(-9, 9)),
+    "three_filters": Conv((1, 1), 16, 3, kernel=(1, 1), weight_range=(-9, 9)),
     "many_filters": Conv((2, 2), channels=8, filters=1365, kernel=(1, 1)),
     "too_many_filters": Conv((2, 2), channels=8, filters=1366, kernel=(1, 1)),
     "narrow_pixel": replace(
@@ -71,6 +75,85 @@ PLANES = SideBySide(
 )
 
 
+#: Depthwise layers of one column of outputs, for each number of taps, near and far steps.
+COLUMNS = SideBySide(
+    "thumb_columns",
+    {
+        **{
+            f"{rows}x{columns}_{activation.lower()}": Depthwise(
+                (rows + 3, columns),
+                2 + rows,
+                kernel=(rows, columns),
+                padding="VALID",
+                activation=activation,
+                zero_points=(-128, -128),
+            )
+            for rows, columns in ((2, 1), (3, 1), (2, 2), (5, 1), (2, 3), (6, 1))
+            for activation in ("NONE", "RELU")
+        },
+        "same": Depthwise((5, 1), 3),
+        "cut": Depthwise((7, 2), 5, stride=(2, 2)),
+        "stride": Depthwise((9, 1), 1, kernel=(3, 1), stride=(3, 1)),
+        "dilated": Depthwise((9, 3), 2, kernel=(3, 2), dilation=(2, 2), padding="VALID"),
+        "wide": Depthwise((3, 300), 2, kernel=(1, 2), dilation=(1, 299), padding="VALID"),
+        "far_output": Depthwise((4, 1), 300, kernel=(2, 1), padding="VALID"),
+        "batch": Depthwise((4, 1), 3, kernel=(2, 1), padding="VALID", batch=3),
+        "saturates": Depthwise((4, 1), 4, kernel=(2, 1), output_scale=0.001),
+    },
+    0.0,
+)
+
+
+@on_qemu
+@pytest.mark.parametrize("board", [BOARD, "mps2-an386"])
+def test_columns_on_board(board: str) -> None:
+    COLUMNS.check_board(board)
+    schedules = [layer.schedule for layer in COLUMNS.compile(board).layers]
+    assert all(schedule.startswith("thumb, columns") for schedule in schedules) or board != BOARD
+
+
+def test_columns_on_host(tmp_path: Path) -> None:
+    COLUMNS.check_host(BOARD, tmp_path)
+
+
+#: Depthwise filters that cover the whole input, or pixels.
+WHOLE = SideBySide(
+    "thumb_whole",
+    {
+        **{
+            f"{rows}x{columns}_{activation.lower()}": Depthwise(
+                (rows, columns),
+                channels,
+                kernel=(rows, columns),
+                padding="VALID",
+                activation=activation,
+                zero_points=(-128, -128),
+            )
+            for channels, (rows, columns) in enumerate(((1, 1), (1, 2), (3, 1), (2, 2)), 1)
+            for activation in ("NONE", "RELU")
+        },
+        "pixels": Depthwise((3, 2), 5, kernel=(1, 1)),
+        "batch": Depthwise((2, 1), 3, kernel=(2, 1), padding="VALID", batch=3),
+        "cut": Depthwise((2, 2), 300, stride=(2, 2)),
+        "last_offset": Depthwise((2, 2), 1365, kernel=(2, 2), padding="VALID"),
+        "saturates": Depthwise((1, 1), 40, kernel=(1, 1), output_scale=0.001),
+    },
+    0.0,
+)
+
+
+@on_qemu
+@pytest.mark.parametrize("board", [BOARD, "mps2-an386"])
+def test_whole_patches_on_board(board: str) -> None:
+    WHOLE.check_board(board)
+    schedules = [layer.schedule for layer in WHOLE.compile(board).layers]
+    assert all(schedule.startswith("thumb, whole") for schedule in schedules) or board != BOARD
+
+
+def test_whole_patches_on_host(tmp_path: Path) -> None:
+    WHOLE.check_host(BOARD, tmp_path)
+
+
 @on_qemu
 def test_planes_of_one_channel_on_board() -> None:
     PLANES.check_board(BOARD)
@@ -94,8 +177,8 @@ def test_on_board(layers: SideBySide) -> None:
     for word in wanted.split(","):
         assert any(word in schedule for schedule in schedules.values()), word
     scalar = {name for name, schedule in schedules.items() if "scalar" in schedule}
-    # One pointer does not reach all patches of the deep layer, and loops over tensor expressions
-    # compute one pixel of three channels faster than kernels for one channel at a time.
+    # Kernels for patches compute two pixels at a time, and loops over tensor expressions compute a
+    # deep pixel of three channels faster than kernels for one or two channels at a time.
     assert scalar == ({"deep_patches", "dense_three"} if layers is SHAPED else set())
 
 

@@ -103,13 +103,13 @@ def plain_layer(node: Node) -> Layer | None:
     geometry = window(node, (height, width))
     flat = weights.data.reshape(channels, -1)
     pixels = node.output.shape[0] * prod(geometry.output)
-    return Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
+    return Layer(flat, pixels, None if geometry.flat else geometry, node.input(0).zero_point)
 
 
 def reads_pixels(node: Node) -> bool:
-    """Return whether each patch of a CONV_2D or FULLY_CONNECTED is one pixel."""
+    """Return whether each patch is one run of inputs: a pixel, or a whole image without padding."""
     shape = node.input(1).shape
-    return node.operator != "CONV_2D" or window(node, (shape[1], shape[2])).trivial
+    return node.operator != "CONV_2D" or window(node, (shape[1], shape[2])).flat
 
 
 def layer_rounding(node: Node, oracle: Oracle) -> OutputRounding:

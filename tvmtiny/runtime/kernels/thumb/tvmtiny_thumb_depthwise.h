@@ -262,6 +262,125 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
 
 #endif
 
+/* ---- Columns of outputs -------------------------------------------------------------------- */
+
+/* Defines NAME(plane, stream, out, rows) as TVMTINY_THUMB_DEPTHWISE, for rows of one output and 1 to 6
+ * TAPS, which is FILTER_Y * FILTER_X. Outputs are STEP bytes of the plane apart.
+ *
+ * r0 plane, r1 an input, r2 out, r3 step of rounding, r4-r9 weights, the last one in r9, r10 the
+ * initial accumulator, r11 multiplier, r12 offset; lr rows and r4 a sum, or with 6 taps the stack and
+ * lr. */
+#if TVMTINY_THUMB2
+
+#define TVMTINY_THUMB_ONE_COLUMN_LOAD_PLAIN " ldrd r10, r11, [r1]\n"
+#define TVMTINY_THUMB_ONE_COLUMN_LOAD_SIGNED " ldr r3, [r1, #12]\n ldmia r1, {r10-r12}\n"
+#define TVMTINY_THUMB_ONE_COLUMN_ROUND_PLAIN(SUM)
+#define TVMTINY_THUMB_ONE_COLUMN_ROUND_SIGNED(SUM)                                                       \
+  " and r1, r3, " SUM ", asr #31\n add " SUM ", " SUM ", r1\n add " SUM ", " SUM ", r12\n"
+#define TVMTINY_THUMB_ONE_COLUMN_TAP(NUMBER, SUM, WEIGHT)                                                \
+  ".if tvmtiny_taps > " NUMBER "\n.set tvmtiny_tap, tvmtiny_taps - 1 - " NUMBER "\n"                 \
+  ".if tvmtiny_tap\n ldrsb r1, [r0, #tvmtiny_tap / tvmtiny_columns * tvmtiny_apart_y"                \
+  " + (tvmtiny_tap - tvmtiny_tap / tvmtiny_columns * tvmtiny_columns) * tvmtiny_apart_x - tvmtiny_moved]\n" \
+  " mla " SUM ", r1, " WEIGHT ", " SUM "\n"                                                          \
+  ".elseif tvmtiny_moved\n ldrsb r1, [r0], #tvmtiny_moved\n mla " SUM ", r1, " WEIGHT ", r10\n"      \
+  ".else\n ldrsb r1, [r0]\n mla " SUM ", r1, " WEIGHT ", r10\n.endif\n.endif\n"
+#define TVMTINY_THUMB_ONE_COLUMN(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, ROUNDING)   \
+  TVMTINY_THUMB_ONE_COLUMN_##TAPS(NAME, #TAPS, #FILTER_X, #STEP, #APART_Y, #APART_X, #SHIFT, #PITCH,     \
+                              TVMTINY_THUMB_ONE_COLUMN_LOAD_##ROUNDING, TVMTINY_THUMB_ONE_COLUMN_ROUND_##ROUNDING)
+#define TVMTINY_THUMB_ONE_COLUMN_(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, LOAD, ROUND, FIRST, SUM, ROWS, NEXT) \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME,                                                                                          \
+      (const int8_t *plane TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                     \
+       int8_t *out TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED),                                     \
+      ".set tvmtiny_taps, " TAPS "\n.set tvmtiny_columns, " FILTER_X "\n"                            \
+      ".set tvmtiny_apart_y, " APART_Y "\n.set tvmtiny_apart_x, " APART_X "\n"                       \
+      ".set tvmtiny_moved, 0\n.if " STEP " < 256\n.set tvmtiny_moved, " STEP "\n.endif\n"           \
+      " push {r3-r11, lr}\n" ROWS " ldmia r1!, {" FIRST "}\n" LOAD "1:\n"                            \
+      TVMTINY_THUMB_ONE_COLUMN_TAP("5", SUM, "r4") TVMTINY_THUMB_ONE_COLUMN_TAP("4", SUM, "r5")              \
+      TVMTINY_THUMB_ONE_COLUMN_TAP("3", SUM, "r6") TVMTINY_THUMB_ONE_COLUMN_TAP("2", SUM, "r7")              \
+      TVMTINY_THUMB_ONE_COLUMN_TAP("1", SUM, "r8") TVMTINY_THUMB_ONE_COLUMN_TAP("0", SUM, "r9")              \
+      " smull r1, " SUM ", " SUM ", r11\n" ROUND(SUM) " ssat " SUM ", #8, " SUM ", asr #" SHIFT "\n" \
+      ".if " PITCH " < 256\n strb " SUM ", [r2], #" PITCH "\n.else\n strb " SUM ", [r2]\n"           \
+      TVMTINY_THUMB_ADD("r2", PITCH, "r1") ".endif\n"                                               \
+      ".if tvmtiny_moved == 0\n" TVMTINY_THUMB_ADD("r0", STEP, "r1") ".endif\n"                     \
+      NEXT " pop {r3-r11, pc}\n")
+#define TVMTINY_THUMB_ONE_COLUMN_FEW(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, LOAD, ROUND, FIRST) \
+  TVMTINY_THUMB_ONE_COLUMN_(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, LOAD, ROUND, FIRST, "r4", \
+                        " mov lr, r3\n", " subs lr, lr, #1\n bne 1b\n")
+#define TVMTINY_THUMB_ONE_COLUMN_1(...) TVMTINY_THUMB_ONE_COLUMN_FEW(__VA_ARGS__, "r9")
+#define TVMTINY_THUMB_ONE_COLUMN_2(...) TVMTINY_THUMB_ONE_COLUMN_FEW(__VA_ARGS__, "r8-r9")
+#define TVMTINY_THUMB_ONE_COLUMN_3(...) TVMTINY_THUMB_ONE_COLUMN_FEW(__VA_ARGS__, "r7-r9")
+#define TVMTINY_THUMB_ONE_COLUMN_4(...) TVMTINY_THUMB_ONE_COLUMN_FEW(__VA_ARGS__, "r6-r9")
+#define TVMTINY_THUMB_ONE_COLUMN_5(...) TVMTINY_THUMB_ONE_COLUMN_FEW(__VA_ARGS__, "r5-r9")
+#define TVMTINY_THUMB_ONE_COLUMN_6(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, LOAD, ROUND) \
+  TVMTINY_THUMB_ONE_COLUMN_(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, LOAD, ROUND, "r4-r9", "lr", \
+                        "", " ldr r1, [sp]\n subs r1, r1, #1\n str r1, [sp]\n bne 1b\n")
+
+#else /* !TVMTINY_THUMB2 */
+
+#define TVMTINY_THUMB_ONE_COLUMN(NAME, TAPS, FILTER_X, STEP, APART_Y, APART_X, SHIFT, PITCH, ROUNDING)   \
+  static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)            \
+  {                                                                                                  \
+    tvmtiny_thumb_depthwise(plane, stream, out, rows, STEP, (TAPS) / (FILTER_X), FILTER_X, APART_Y,  \
+                            APART_X, PITCH, SHIFT, TVMTINY_THUMB_##ROUNDING);                        \
+  }
+
+#endif
+
+/* ---- Whole patches -------------------------------------------------------------------------- */
+
+/* Defines NAME(x, stream, out), which computes CHANNELS outputs from the 1 to 4 TAPS of each channel,
+ * which are CHANNELS bytes apart.
+ *
+ * r0 x, r1 stream, r2 out, r3-r6 weights, the last one in r6, r7 the initial accumulator, then the
+ * sum, r8 multiplier, r9 offset, r10 step, r12 an input, lr channels. */
+#if TVMTINY_THUMB2
+
+#define TVMTINY_THUMB_WHOLE_LAST_PLAIN "r8"
+#define TVMTINY_THUMB_WHOLE_LAST_SIGNED "r10"
+#define TVMTINY_THUMB_WHOLE_ROUND_PLAIN
+#define TVMTINY_THUMB_WHOLE_ROUND_SIGNED                                                             \
+  " and r10, r10, r7, asr #31\n add r7, r7, r10\n add r7, r7, r9\n"
+/* The tap NUMBER positions before the last. */
+#define TVMTINY_THUMB_WHOLE_TAP(NUMBER, WEIGHT)                                                      \
+  ".if tvmtiny_taps > " NUMBER " + 1\n ldrsb r12, [r0, #(tvmtiny_taps - 1 - " NUMBER ") * tvmtiny_channels - 1]\n" \
+  " mla r7, r12, " WEIGHT ", r7\n.elseif tvmtiny_taps == " NUMBER " + 1\n ldrsb r12, [r0], #1\n"     \
+  " mla r7, r12, " WEIGHT ", r7\n.endif\n"
+#define TVMTINY_THUMB_WHOLE(NAME, TAPS, CHANNELS, SHIFT, ROUNDING)                                   \
+  TVMTINY_THUMB_WHOLE_(NAME, #TAPS, #CHANNELS, #SHIFT, TVMTINY_THUMB_WHOLE_LAST_##ROUNDING,          \
+                       TVMTINY_THUMB_WHOLE_ROUND_##ROUNDING)
+#define TVMTINY_THUMB_WHOLE_(NAME, TAPS, CHANNELS, SHIFT, LAST, ROUND)                               \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME, (const int8_t *x TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED, int8_t *out TVMTINY_UNUSED), \
+      ".set tvmtiny_taps, " TAPS "\n.set tvmtiny_channels, " CHANNELS "\n push {r4-r10, lr}\n"      \
+      " movw lr, #" CHANNELS "\n"                                                                    \
+      "1:\n.if tvmtiny_taps == 1\n ldmia r1!, {r6-" LAST "}\n.elseif tvmtiny_taps == 2\n"           \
+      " ldmia r1!, {r5-" LAST "}\n.elseif tvmtiny_taps == 3\n ldmia r1!, {r4-" LAST "}\n.else\n"    \
+      " ldmia r1!, {r3-" LAST "}\n.endif\n"                                                         \
+      TVMTINY_THUMB_WHOLE_TAP("3", "r3") TVMTINY_THUMB_WHOLE_TAP("2", "r4")                          \
+      TVMTINY_THUMB_WHOLE_TAP("1", "r5") TVMTINY_THUMB_WHOLE_TAP("0", "r6")                          \
+      " smull r12, r7, r7, r8\n" ROUND " ssat r7, #8, r7, asr #" SHIFT "\n strb r7, [r2], #1\n"      \
+      " subs lr, lr, #1\n bne 1b\n pop {r4-r10, pc}\n")
+
+#else /* !TVMTINY_THUMB2 */
+
+#define TVMTINY_THUMB_WHOLE(NAME, TAPS, CHANNELS, SHIFT, ROUNDING)                                   \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, const int32_t *stream, int8_t *out)               \
+  {                                                                                                  \
+    int32_t channel;                                                                                 \
+    for (channel = 0; channel < (CHANNELS); ++channel) {                                             \
+      uint32_t sum = (uint32_t)stream[TAPS];                                                         \
+      int32_t tap;                                                                                   \
+      for (tap = 0; tap < (TAPS); ++tap) {                                                           \
+        sum = tvmtiny_thumb_add(sum, *stream++, x[tap * (CHANNELS) + channel]);                      \
+      }                                                                                              \
+      out[channel] = tvmtiny_thumb_output((int32_t)sum, stream + 1, TVMTINY_THUMB_##ROUNDING, SHIFT); \
+      stream += 1 + TVMTINY_THUMB_##ROUNDING;                                                        \
+    }                                                                                                \
+  }
+
+#endif
+
 /* ---- Planes -------------------------------------------------------------------------------- */
 
 /* TVMTINY_THUMB_PLANE defines the same function as TVMTINY_PLANE, for an input of one channel, whose

@@ -98,7 +98,7 @@ def implement_convolution(
         return None
     flat = weights.data.reshape(channels, -1)
     pixels = node.output.shape[0] * prod(geometry.output)
-    whole = geometry.trivial and parts == 1
+    whole = geometry.flat and parts == 1
     layer = Layer(flat, pixels, None if whole else geometry, node.input(0).zero_point, parts)
     return _implement(node, layer, oracle, goal, decisions)
 

@@ -23,6 +23,7 @@ from tvmtiny.schedule.families.dsp.depthwise_plan import (
     make_plan,
 )
 from tvmtiny.schedule.families.dsp.depthwise_single import implement_single
+from tvmtiny.schedule.few_taps import is_faster_by_taps
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import SHIFTS, Scaling
@@ -65,6 +66,9 @@ def implement_depthwise(
     )
     scaled = scale_channels(node, SHIFTS, True) if usable else None
     if scaled is None:
+        return None
+    if decisions is None and not fits_column(geometry, channels) and is_faster_by_taps(node):
+        # The kernels for cores without the DSP extension follow.
         return None
     scaling, gains = scaled
     chosen = (

@@ -37,6 +37,7 @@ class Thumb(Int8Family):
             "single",
             "sparse_pairs",
             "sparse_single",
+            "whole",
         }
     )
     arena_worth = 2.0

@@ -33,6 +33,10 @@ from tvmtiny.schedule.product_chunks import CODES, LONGEST, UNROLLS, useful_unro
 from tvmtiny.schedule.product_sparse import ProductKernels
 from tvmtiny.targets import Cpu
 
+#: Inputs of a pixel above which tiles of two channels take more instructions for three channels
+#: than loops in C.
+_DEEP = 16
+
 #: Largest immediate offset of STRB.
 _OFFSET = 4095
 
@@ -123,7 +127,7 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> Decisions | None:
         # fast.
         most = layer.channels if "thumb2" in cpu.features else 1
         tile = max(tile for tile in TILES if tile <= most)
-        if most > 1 and layer.channels == 3:
+        if most > 1 and layer.channels == 3 and layer.depth > _DEEP:
             # Loops over tensor expressions compute three channels at a time, and none twice.
             return None
         open_decisions = [_quads(codes) for codes in CODES]

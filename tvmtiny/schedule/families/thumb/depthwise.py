@@ -9,6 +9,8 @@ import numpy as np
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule.depthwise_scaling import scale_channels
+from tvmtiny.schedule.families.thumb.whole import WHOLE, implement_whole
+from tvmtiny.schedule.few_taps import MOST_TAPS_OF_COLUMNS, fits_whole, is_whole_faster
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.planes import PlanePlan, plan_planes, planes_function, rows_of_plane
 from tvmtiny.schedule.requantize import Scaling
@@ -41,7 +43,7 @@ def implement_depthwise(
         return None
     scaling, gains = scaled
     geometry = window(node, (height, width))
-    chosen = decisions or _decide(geometry, channels, cpu, goal)
+    chosen = decisions or _decide(node, geometry, cpu, goal)
     nine = chosen["sketch"] == "plane3x3"
     if nine and not _fits_3x3(geometry, channels):
         return None
@@ -49,6 +51,9 @@ def implement_depthwise(
     constants = (scaling.initial, scaling.multiplier, scaling.offset, scaling.step)
     last = [values[:, None] for values in constants if values is not None]
     stream = np.concatenate([taps, *last], axis=1).astype(np.int32)
+    if chosen["sketch"] == WHOLE:
+        fits = fits_whole(node, geometry)
+        return implement_whole(node, geometry, scaling, stream, HEADERS, chosen) if fits else None
     plan = plan_planes(geometry, int(chosen["rows"]))
     *kernel, description = _kernel(geometry, plan, channels, scaling, chosen, cpu)
     function = planes_function(
@@ -77,6 +82,8 @@ def _copies(geometry: Window, plan: PlanePlan, channels: int, cpu: Cpu) -> str:
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Yield decisions with smaller strips, the largest of them first."""
+    if "rows" not in decisions:
+        return
     for rows in range(int(decisions["rows"]) - 1, 0, -1):
         yield {**decisions, "rows": rows}
 
@@ -92,6 +99,8 @@ def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         pairs = max(1, geometry.output[1] // 2)
         unrolls = tuple(u for i, u in enumerate(_UNROLLS) if i == 0 or _UNROLLS[i - 1] < pairs)
         sketches.append(Sketch("plane3x3", (rows, Decision("unroll", unrolls))))
+    if "thumb2" in cpu.features and fits_whole(node, geometry):
+        sketches.append(Sketch(WHOLE))
     return tuple(sketches)
 
 
@@ -106,8 +115,14 @@ def _fits_3x3(geometry: Window, channels: int) -> bool:
     )
 
 
-def _decide(geometry: Window, channels: int, cpu: Cpu, goal: Goal) -> dict[str, int | str]:
-    """Apply the default rule: `rows_of_plane`, and as many unrolled pairs as the goal allows."""
+def _decide(node: Node, geometry: Window, cpu: Cpu, goal: Goal) -> dict[str, int | str]:
+    """Apply the default rule: no planes if there are faster kernels without them.
+
+    Otherwise `rows_of_plane`, and as many unrolled pairs as the goal allows.
+    """
+    channels = node.output.shape[3]
+    if "thumb2" in cpu.features and is_whole_faster(node, geometry):
+        return {"sketch": WHOLE}
     rows = rows_of_plane(geometry, channels)
     if "thumb2" not in cpu.features or not _fits_3x3(geometry, channels):
         return {"sketch": "plane", "rows": rows}
@@ -144,8 +159,29 @@ def _kernel(
     if sums is not None:
         line = f"TVMTINY_THUMB_DEPTHWISE_NEAR({name}, {sums[0]}, {numbers}, {rounding})"
         return name, sums[1], line, f"near taps{by_sign}"
+    column = _column(geometry, plan, cpu)
+    if column is not None:
+        numbers = ", ".join(map(str, (*column, scaling.shift, channels)))
+        name = f"plane_column_{numbers.replace(', ', '_')}_{rounding.lower()}"
+        line = f"TVMTINY_THUMB_ONE_COLUMN({name}, {numbers}, {rounding})"
+        return name, line, f"columns{by_sign}"
     line = f"TVMTINY_THUMB_DEPTHWISE({name}, {numbers}, {rounding})"
     return name, line, f"any filter{by_sign}"
+
+
+def _column(geometry: Window, plan: PlanePlan, cpu: Cpu) -> tuple[int, ...] | None:
+    """Return the sizes of TVMTINY_THUMB_ONE_COLUMN; None if it does not apply."""
+    (rows, columns), (down, across) = geometry.kernel, geometry.dilation
+    sizes = (
+        rows * columns,
+        columns,
+        geometry.stride[0] * plan.width,
+        down * plan.width,
+        across,
+    )
+    if "thumb2" not in cpu.features or geometry.output[1] > 1 or sizes[0] > MOST_TAPS_OF_COLUMNS:
+        return None
+    return sizes if (rows - 1) * sizes[3] + (columns - 1) * across <= _OFFSET else None
 
 
 def _near_sums(geometry: Window, plan: PlanePlan) -> tuple[str, str] | None:
