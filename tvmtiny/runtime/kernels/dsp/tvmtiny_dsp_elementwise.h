@@ -315,21 +315,35 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
 
 /* The largest value of each channel of a window. */
 #define TVMTINY_MAX_TAP(WORD) most = tvmtiny_max4(most, WORD);
+#define TVMTINY_MAX_WINDOW(CHANNELS, PITCH, LOW, HIGH)                                             \
+  const int8_t *row = x + channel;                                                                 \
+  uint32_t most = 0x80808080u;                                                                     \
+  int32_t i;                                                                                       \
+  for (i = 0; i < rows; ++i, row += (PITCH)) {                                                     \
+    const int8_t *from = row;                                                                      \
+    int32_t left;                                                                                  \
+    TVMTINY_POOL_ROW(TVMTINY_MAX_TAP, CHANNELS)                                                    \
+  }                                                                                                \
+  tvmtiny_store4(out + channel, tvmtiny_clamp4(most, LOW, HIGH));
 #define TVMTINY_MAX_POOL(NAME, CHANNELS, PITCH, LOW, HIGH)                                         \
   static void TVMTINY_UNUSED NAME(const int8_t *x, int8_t *out, int32_t rows, int32_t columns)     \
   {                                                                                                \
     int32_t next;                                                                                  \
-    TVMTINY_POOL_CHANNELS(CHANNELS, {                                                              \
-      const int8_t *row = x + channel;                                                             \
-      uint32_t most = 0x80808080u;                                                                 \
-      int32_t i;                                                                                   \
-      for (i = 0; i < rows; ++i, row += (PITCH)) {                                                 \
-        const int8_t *from = row;                                                                  \
-        int32_t left;                                                                              \
-        TVMTINY_POOL_ROW(TVMTINY_MAX_TAP, CHANNELS)                                                \
-      }                                                                                            \
-      tvmtiny_store4(out + channel, tvmtiny_clamp4(most, LOW, HIGH));                              \
-    })                                                                                             \
+    TVMTINY_POOL_CHANNELS(CHANNELS, {TVMTINY_MAX_WINDOW(CHANNELS, PITCH, LOW, HIGH)})              \
+  }
+/* The same with a copy of the code for the last four channels, for windows whose size is constant,
+ * which need little code. */
+#define TVMTINY_MAX_POOL_APART(NAME, CHANNELS, PITCH, LOW, HIGH)                                   \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, int8_t *out, int32_t rows, int32_t columns)     \
+  {                                                                                                \
+    int32_t channel;                                                                               \
+    for (channel = 0; channel < (CHANNELS) / 4 * 4; channel += 4) {                                \
+      TVMTINY_MAX_WINDOW(CHANNELS, PITCH, LOW, HIGH)                                               \
+    }                                                                                              \
+    channel = (CHANNELS) - 4;                                                                      \
+    {                                                                                              \
+      TVMTINY_MAX_WINDOW(CHANNELS, PITCH, LOW, HIGH)                                               \
+    }                                                                                              \
   }
 
 #endif /* TVMTINY_DSP_ELEMENTWISE_H */

@@ -66,8 +66,10 @@ def implement_max_pool(
     low, high = activation_range(node)
     if windows.channels < 4:
         return None
-    macro = f"TVMTINY_MAX_POOL({{}}, {windows.channels}, {windows.row_bytes}, {low}, {high})"
-    kernel = f"max_pool_{_suffix(windows, low, high)}"
+    apart = windows.constant and windows.channels % 4 > 0
+    sizes = f"{windows.channels}, {windows.row_bytes}, {low}, {high}"
+    macro = f"TVMTINY_MAX_POOL{'_APART' * apart}({{}}, {sizes})"
+    kernel = f"max_pool_{_suffix(windows, low, high)}{'_apart' * apart}"
     return _implementation(node, windows, kernel, macro, None, _decide(windows, goal, decisions))
 
 
