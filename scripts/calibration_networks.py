@@ -293,6 +293,18 @@ def pools_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def overlapping_network(seed: int) -> bytes:
+    """Generate parallel maxima over windows whose channels do not make up words."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(12):
+        size = [int(d) for d in choose.integers(2, 9, 2)]
+        x = network.input(1, *size, int(choose.choice([5, 6, 6, 7, 7, 9, 10, 11, 13, 14])))
+        outputs.append(network.pool(x, "MAX_POOL_2D"))
+    return network.build(*outputs)
+
+
 def activated_network(seed: int) -> bytes:
     """Generate parallel layers with activations, as at the end of those of trained networks.
 
@@ -412,6 +424,58 @@ def planes_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def mixed_network(seed: int) -> bytes:
+    """Generate parallel layers of few elements, one of each kind of `random_network`.
+
+    Functions that several layers would share are compiled as in a small network: for one caller.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+
+    def value(least: int = 1) -> Value:
+        size = np.maximum(choose.choice([1, 1, 2, 2, 2, 3, 3, 4], 2), least)
+        channels = choose.choice([1, 1, 1, 2, 3, 3, 4, 4, 5, 6, 7, 8, 8, 9, 11, 12, 14, 16])
+        scale = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2])
+        return network.input(1, *map(int, size), int(channels), scale=float(scale))
+
+    outputs = []
+    for stride in (1, 2):
+        x = value()
+        outputs.append(network.depthwise(x, stride=stride, padding="SAME"))
+    x, filters, stride = value(), int(choose.integers(1, 17)), int(choose.integers(1, 3))
+    outputs.append(network.conv(x, filters, (3, 3), stride=stride, padding="SAME"))
+    outputs.append(network.conv(value(), int(choose.choice([1, 1, 2, 2, 4, 7, 8, 12, 16, 24]))))
+    outputs.append(network.pool(value(2), "AVERAGE_POOL_2D"))
+    outputs.append(network.pool(value(2), "MAX_POOL_2D"))
+    x = value()
+    y = network.input(*x.shape, scale=float(choose.choice([0.05, 0.07, 1 / 256])))
+    outputs.append(network.binary("ADD", x, y if choose.integers(3) else x))
+    x = value()
+    parts = [network.logistic(part) for part in (x, network.input(*x.shape))]
+    outputs.append(network.concatenate(*parts, axis=int(choose.choice([1, 2, 3]))))
+    outputs.append(network.pad(value(), (0, 0), (1, 0), (0, 1), (0, 0)))
+    outputs.append(network.requantize(value()))
+    x = value()
+    outputs.append(network.dense(x, int(choose.integers(1, 20)), depth=int(np.prod(x.shape))))
+    return network.build(*outputs)
+
+
+def slim_network(seed: int) -> bytes:
+    """Generate parallel depthwise convolutions of one or two columns, whose filters are cut."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(8):
+        size = (int(choose.choice([1, 2, 2, 3, 4, 5, 8])), int(choose.choice([1, 1, 1, 2])))
+        x = network.input(1, *size, int(choose.choice([1, 1, 2, 3, 4, 4, 5, 6, 7, 8, 11, 12, 16])))
+        stride = 2 if size[1] == 2 else int(choose.integers(1, 3))
+        relu: dict[str, Any] = {}
+        if not choose.integers(3):
+            relu = {"activation": "RELU", "zero_point": -128}
+        outputs.append(network.depthwise(x, stride=stride, padding="SAME", **relu))
+    return network.build(*outputs)
+
+
 def recurrent_network(seed: int) -> bytes:
     """Generate a layer of LSTM cells."""
     choose = np.random.default_rng(seed)
@@ -424,6 +488,7 @@ def recurrent_network(seed: int) -> bytes:
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
     *("pools", "activated", "copies", "sound", "wide", "narrow", "corners", "planes"),
+    *("mixed", "slim", "overlapping"),
 )
 
 KINDS = {
@@ -443,8 +508,11 @@ KINDS = {
     "narrow": narrow_network,
     "corners": corners_network,
     "planes": planes_network,
+    "mixed": mixed_network,
+    "slim": slim_network,
     "tiny": tiny_network,
     "pools": pools_network,
+    "overlapping": overlapping_network,
     "activated": activated_network,
     "recurrent": recurrent_network,
     "copies": copies_network,

@@ -96,6 +96,19 @@ def _planes_of(height: int, width: int, channels: int) -> tuple[Network, Value]:
     return network, network.depthwise(x, stride=2, padding="SAME")
 
 
+def _pool_of(height: int, width: int, channels: int) -> tuple[Network, Value]:
+    network = Network(0)
+    x = network.logistic(network.input(1, height, width, channels))
+    return network, network.pool(x, "MAX_POOL_2D")
+
+
+def _whole_image_of(filters: int) -> tuple[Network, Value]:
+    """A convolution whose filter is cut to the whole image."""
+    network = Network(0)
+    x = network.logistic(network.input(1, 2, 2, 3))
+    return network, network.conv(x, filters, (3, 3), stride=2, padding="SAME")
+
+
 def _rescaled(scale: float) -> tuple[Network, Value]:
     """A QUANTIZE that needs two roundings, by one bit or by more."""
     network = Network(0)
@@ -114,10 +127,20 @@ def _rescaled(scale: float) -> tuple[Network, Value]:
         _planes_of(14, 4, 1),
         _planes_of(5, 3, 1),
         _planes_of(6, 4, 1),
+        _planes_of(1, 1, 1),
+        _planes_of(2, 2, 6),
+        _planes_of(5, 1, 4),
+        _pool_of(4, 8, 6),
+        _pool_of(2, 2, 9),
+        _whole_image_of(8),
         _rescaled(1 / 256),
         _rescaled(0.03),
     ],
-    ids=["pads", "sums", "2x2", "6x5", "14x4 planes", "5x3 planes", "6x4 planes", "by 4", "by 1"],
+    ids=[
+        *("pads", "sums", "2x2", "6x5", "14x4 planes", "5x3 planes", "6x4 planes"),
+        *("1x1 planes", "2x2 planes", "5x1 planes", "4x8 pool", "2x2 pool", "whole image"),
+        *("by 4", "by 1"),
+    ],
 )
 def test_small_networks_of_one_kind(board: str, built: tuple[Network, Value]) -> None:
     network, output = built
@@ -309,6 +332,20 @@ def test_columns_of_a_filter_are_counted_four_rows_at_a_time() -> None:
         assert part.kind == "depthwise column SIGNED" and not part.guessed
         assert (part.events["four pairs"], part.events["four last"]) == (12 * fours, 6 * fours)
         assert (part.events["rest"], part.events["two"]) == (6 * (left > 0), 6 * (left == 2))
+
+
+@pytest.mark.parametrize(("pitch", "near"), [(14, True), (15, True), (16, False)])
+def test_loads_near_others_are_counted_on_armv6m(pitch: int, near: bool) -> None:
+    """Four bytes of a window, of which two are far if rows are 32 bytes apart."""
+    x, out = nest.buffer("x", 200, "int8"), nest.buffer("out", 20, "int8")
+
+    def turn(i: nest.Argument) -> list[tirx.Stmt]:
+        taps = [x[i + offset] for offset in (0, pitch, 2 * pitch, 3 * pitch)]
+        return [tirx.BufferStore(out, tirx.max(*taps[:2]) + tirx.max(*taps[2:]), [i])]
+
+    function = tirx.PrimFunc([x, out], nest.loop(12, "i", turn))
+    assert walk(function, False).counts["load int8 near others"] == 48 * near
+    assert walk(function, True).counts["load int8 near others"] == 0
 
 
 def test_edges_of_paired_patches_are_counted_row_by_row() -> None:

@@ -32,6 +32,9 @@ BY_ONE = " by one"
 #: Elements that Thumb's loads and stores reach from a pointer without an index register.
 _NEAR = 32
 
+#: Number of loads far from the first one for which each load has a pointer of its own.
+_LEAST_FAR = 2
+
 #: Most sums of shifted values that are searched for in place of a product.
 _MOST_STEPS = 5
 
@@ -84,6 +87,9 @@ class ExpressionCounter:
         self._trips = 0
         self._bound: dict[tirx.Var, Term] = {}
         self._seen: list[set[Hashable]] = [set()]
+        #: By address without its constant, the constants of signed bytes that the innermost loop
+        #: loads, see `_near_loads`.
+        self._offsets: defaultdict[Hashable, set[int]] = defaultdict(set)
         self._parameters = {str(parameter.name) for parameter in function.params}
         #: By name of the buffer, the loops in which it is written.
         self._writers: defaultdict[str, set[tirx.Var]] = defaultdict(set)
@@ -208,6 +214,8 @@ class ExpressionCounter:
         if kind == "store":
             for block in self._seen:
                 block.discard(key)
+        if kind == "load" and dtype == "int8" and term.level == len(self._times) - 1:
+            self._offsets[base].add(term.offset)
         # Each loop that moves the address has a pointer of its own.
         moving = {lv for _, _, lv in term.parts if lv}
         for depth in moving:
@@ -228,6 +236,17 @@ class ExpressionCounter:
             # Each iteration reads a new value, even if it is kept in a register.
             return (key, max(term.level, *written))
         return (key, term.level)
+
+    def _near_loads(self) -> None:
+        """Count loads of signed bytes whose offset takes a register, on Armv6-M.
+
+        GCC loads bytes near a pointer with offsets that LDRSB lacks. If more than one of them is
+        far from the first, each has a pointer of its own, and all share an index.
+        """
+        for offsets in self._offsets.values():
+            far = sum(offset - min(offsets) >= _NEAR for offset in offsets)
+            if len(offsets) > 1 and far < _LEAST_FAR:
+                self.found.counts["load int8 near others"] += len(offsets) * self._now
 
     def _value(self, expression: ir.Expr) -> tuple[Hashable, int]:
         """Count an expression; return its key and the loop that it depends on."""

@@ -46,7 +46,7 @@ class Figures:
 _NONE = (0.0, 0.0, 0.0, 0.0)
 
 #: Amounts whose cost is stated as a difference from that of another amount, which is always there.
-_DIFFERENCE = re.compile(r"(turn|loop) of (\d+|a move)$| stepped$")
+_DIFFERENCE = re.compile(r"(turn|loop) of (\d+|a move)$| stepped$| near others$")
 
 #: Costs of one unit of each amount, as the fields of `Figures`.
 Row = Mapping[str, tuple[float, float, float, float]]

@@ -6,6 +6,7 @@ equal expressions once, and an index that moves with a loop is a pointer.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -270,7 +271,11 @@ class _Walker(ExpressionCounter):
         if self._unaligned and self._copied(statement.body) in _SINGLE_MOVES:
             # The instructions of the move also change its pointers.
             self.found.counts["turn of a move"] += self._now
+        outer_offsets, self._offsets = self._offsets, defaultdict(set)
         self.statement(statement.body)
+        if inner and not self._unaligned:
+            self._near_loads()
+        self._offsets = outer_offsets
         self._around.pop()
         self._seen.pop()
         self._times.pop()

@@ -217,6 +217,9 @@ def _add(site: Site) -> Iterator[Part]:
 def _pool(site: Site, rows: np.ndarray, columns: np.ndarray, kind: str) -> Iterator[Part]:
     channels = site.made.number(0)
     words = -(-channels // 4)
+    # The code for the last channels may be apart from the loop.
+    apart = site.made.macro.endswith("APART")
+    looped = words - apart
     constant = site.call.constant[-2] and site.call.constant[-1]
     events = {
         "call": site.call.times,
@@ -225,9 +228,9 @@ def _pool(site: Site, rows: np.ndarray, columns: np.ndarray, kind: str) -> Itera
         "four": site.total(rows * (columns // 4)) * words,
         "two": site.total(rows * (columns % 4 // 2)) * words,
         "one": site.total(rows * (columns % 2)) * words,
-        "overlapping": site.call.times * words * (channels % 4 > 0),
-        "once": site.call.times * (words == 1),
-        "twice": site.call.times * (words == 2),
+        "overlapping": site.call.times * words * (channels % 4 > 0 and not apart),
+        "once": site.call.times * (looped == 1),
+        "twice": site.call.times * (looped == 2),
     }
     yield Part(site.name, f"{kind}{' constant' * constant}", events)
 
@@ -238,9 +241,10 @@ def _average(site: Site) -> Iterator[Part]:
     yield from _pool(site, site.argument(3), site.argument(4), kind)
 
 
-@counts_of("TVMTINY_MAX_POOL")
+@counts_of("TVMTINY_MAX_POOL", "TVMTINY_MAX_POOL_APART")
 def _most(site: Site) -> Iterator[Part]:
-    yield from _pool(site, site.argument(2), site.argument(3), "max_pool")
+    apart = site.made.macro.endswith("APART")
+    yield from _pool(site, site.argument(2), site.argument(3), "max_pool" + " apart" * apart)
 
 
 @counts_of("TVMTINY_BINARY_PRODUCT", "TVMTINY_BINARY_CHOICE", "TVMTINY_BINARY_SUM")

@@ -269,6 +269,38 @@ def _thumb_depthwise(site: Site) -> Iterator[Part]:
     yield Part("tvmtiny_thumb_depthwise", f"thumb depthwise {rounding}", events)
 
 
+@counts_of("TVMTINY_THUMB_ONE_COLUMN")
+def _column(site: Site) -> Iterator[Part]:
+    taps, _, step = site.made.numbers(0, 1, 2)
+    pitch, rounding = site.made.number(6), site.made.arguments[-1]
+    outputs = site.total(site.argument(3))
+    events = {
+        "call": site.call.times,
+        "outputs": outputs,
+        "taps": outputs * taps,
+        "six": outputs * (taps == 6),
+        "six calls": site.call.times * (taps == 6),
+        "far": outputs * (step > 255),
+        "far output": outputs * (pitch > 255),
+        "signed calls": site.call.times * (rounding == "SIGNED"),
+        **_signed(rounding, outputs),
+    }
+    yield Part(site.name, "thumb column", events, fixed=True)
+
+
+@counts_of("TVMTINY_THUMB_WHOLE")
+def _whole_patches(site: Site) -> Iterator[Part]:
+    taps, channels = site.made.numbers(0, 1)
+    outputs = site.call.times * channels
+    events = {
+        "call": site.call.times,
+        "outputs": outputs,
+        "taps": outputs * taps,
+        **_signed(site.made.arguments[-1], outputs),
+    }
+    yield Part(site.name, "thumb whole", events, fixed=True)
+
+
 @counts_of("TVMTINY_THUMB_DEPTHWISE_NEAR")
 def _near_depthwise(site: Site) -> Iterator[Part]:
     sums, rounding = site.made.arguments[0], site.made.arguments[-1]
