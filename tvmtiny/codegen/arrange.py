@@ -83,9 +83,8 @@ def arrange(
     program = assign_in_place(program, nodes, kernels)
     caller = interface is Interface.EXTERNAL
     found: list[Arrangement] = []
-    for ordered in _orders(
-        program, kernels, nodes, external_buffers(program, kernels, caller, pushed)
-    ):
+
+    def add(ordered: Program) -> Problem:
         external = external_buffers(ordered, kernels, caller, pushed)
         problem = memory_problem(ordered, kernels, nodes, external)
         # Producing the parts of a concatenation in place saves a copy, but may pin them to offsets
@@ -94,6 +93,11 @@ def arrange(
         for wanted in [problem, loose] if problem.insides else [problem]:
             plan = memory.plan(wanted.requests, wanted.overlaps, wanted.insides)
             found.append(Arrangement(ordered, wanted, plan, external))
+        return problem
+
+    other = _reordered(program, kernels, add(program))
+    if other is not None:
+        add(other)
     return min(found, key=lambda arrangement: arrangement.plan.total)
 
 
@@ -146,14 +150,14 @@ def follows(program: Program, index: int) -> bool:
     return read == [written] and program.readers[written] == 1
 
 
-def _orders(
-    program: Program,
-    kernels: Mapping[str, Kernel],
-    nodes: Mapping[str, Node],
-    external: External,
-) -> list[Program]:
-    """Return the program in its own order, and in the one with the smallest sum of live bytes."""
-    problem = memory_problem(program, kernels, nodes, external)
+def _reordered(program: Program, kernels: Mapping[str, Kernel], problem: Problem) -> Program | None:
+    """Return the program in the order with the smallest sum of live bytes; None if it is its own.
+
+    Parameters
+    ----------
+    problem
+        The planner's problem for the program in its own order.
+    """
     sizes = {request.name: request.size for request in problem.requests}
     operations = [
         Operation(
@@ -177,8 +181,8 @@ def _orders(
         ],
     )
     if order == tuple(range(len(order))):
-        return [program]
-    return [program, replace(program, calls=tuple(program.calls[i] for i in order))]
+        return None
+    return replace(program, calls=tuple(program.calls[i] for i in order))
 
 
 def _savings(
