@@ -4,7 +4,8 @@
     scripts/cost_error.py cortex-m4 --count 200
 
 With ``--counts FILE``, counts are added to that file, and networks in it are not run again, so that
-a new table can be judged within seconds. The file must not outlive a change of a kernel.
+a new table can be judged within seconds. The file must not outlive a change of a kernel. A network
+that does not fit the core's board is named, and the next one takes its place.
 
 Prints the median and the largest error of the instructions of whole networks, and the processor
 time of an estimate. Arena and constants must match exactly.
@@ -13,6 +14,7 @@ time of an estimate. Arena and constants must match exactly.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -27,6 +29,7 @@ from object_cache import ObjectCache
 from random_networks import random_network
 
 import tvmtiny
+from tvmtiny.errors import CapacityError
 from tvmtiny.frontend import Model
 from tvmtiny.host import toolchain
 from tvmtiny.memory.exact import load_solver
@@ -62,15 +65,22 @@ def main() -> None:
     load_solver()
     errors: list[tuple[float, int]] = []
     seconds: list[float] = []
-    for seed in range(options.first, options.first + options.count):
+    seeds = itertools.count(options.first)
+    while len(errors) < options.count:
+        seed = next(seeds)
         with TemporaryDirectory() as folder:
             file = Path(folder) / f"network{seed}.tflite"
             file.write_bytes(random_network(seed))
             model = tvmtiny.load(file)
         begin = time.process_time()
         found = tvmtiny.cost(model, board)
-        seconds.append(time.process_time() - begin)
-        known = counts.get(seed) or counted(model, board)
+        spent = time.process_time() - begin
+        try:
+            known = counts.get(seed) or counted(model, board)
+        except CapacityError as error:
+            print(f"seed {seed}: {error}", file=sys.stderr)
+            continue
+        seconds.append(spent)
         if seed not in counts and options.counts:
             with options.counts.open("a", encoding="utf-8") as kept:
                 kept.write(json.dumps({"cpu": options.cpu, "seed": seed, "counts": known}) + "\n")
