@@ -57,9 +57,26 @@ def _random_cases(count: int, seed: int) -> dict[str, Depthwise]:
     return cases
 
 
+#: Filters over all rows of an input of three, which functions of their own pack.
+_ONE_ROW = {
+    "one_row": Depthwise((3, 2), 9, 2, (3, 2), padding="VALID"),
+    "one_row_dilated": Depthwise((3, 5), 4, 1, (3, 2), dilation=(1, 3), padding="VALID"),
+    "one_row_stride_2": Depthwise((3, 4), 6, 2, (3, 1), (2, 2), padding="VALID"),
+}
+
+
 @cache
 def layers() -> SideBySide:
-    return SideBySide("spread_depthwise", _random_cases(24, 6), 0.0)
+    return SideBySide("spread_depthwise", {**_random_cases(24, 6), **_ONE_ROW}, 0.0)
+
+
+@pytest.mark.parametrize("name", _ONE_ROW)
+def test_layer_of_one_row_alone_on_the_host(name: str, tmp_path: Path) -> None:
+    """No other layer includes the headers that it needs."""
+    layer = SideBySide(name, {name: _ONE_ROW[name]}, 0.0)
+    files = layer.compile(BOARD).files
+    assert any("TVMTINY_DEPTHWISE_PACK_THREE(" in str(text) for text in files.values())
+    layer.check_host(BOARD, tmp_path)
 
 
 def test_on_the_host(tmp_path: Path) -> None:

@@ -170,12 +170,13 @@ def _function(
     out_height, out_width = geometry.output
     zero_point = node.input(0).zero_point
     preamble: list[str] = []
+    pack_headers: tuple[str, ...] = ()
     more: tuple[int, ...] = ()
     if plan.shared:
         pack = "tvmtiny_depthwise_pack"
         more = (plan.pairs, height, width, channels, zero_point)
     else:
-        pack, line = pack_kernel(geometry, channels, plan, zero_point)
+        pack, line, pack_headers = pack_kernel(geometry, channels, plan, zero_point)
         preamble.append(line)
     kernel, kernel_line, description = _row_kernel(
         geometry, channels, plan, scaling, decisions, zero_point
@@ -265,8 +266,7 @@ def _function(
         headers.append(LINES_HEADER)
     elif plan.kernel != "3x3":
         headers.append(_ANY_HEADER)
-    if "_THREE(" in "".join(preamble):
-        headers.append(_THREE_HEADER)
+    headers += [header for header in pack_headers if header not in headers]
     return nest.function(
         [x, stream, out],
         [planes],
@@ -310,8 +310,8 @@ def _overlap(node: Node, geometry: Window, plan: Plan) -> Overlap:
 
 def pack_kernel(
     geometry: Window, channels: int, plan: Plan, zero_point: int, down: int = 1
-) -> tuple[str, str]:
-    """Name and instantiation of the packing function.
+) -> tuple[str, str, tuple[str, ...]]:
+    """Name and instantiation of the packing function, and the headers besides `HEADERS`.
 
     `down` is the distance between rows, in rows.
     """
@@ -319,7 +319,7 @@ def pack_kernel(
     if plan.kernel == "column":
         name = f"depthwise_pack_column_{_identifier(plan.pairs, height, channels, zero_point)}"
         arguments = f"{name}, {plan.pairs}, {height}, {channels}, ({zero_point})"
-        return name, f"TVMTINY_DEPTHWISE_PACK_COLUMN({arguments})"
+        return name, f"TVMTINY_DEPTHWISE_PACK_COLUMN({arguments})", ()
     quads = fits_quads(geometry, channels, plan, down)
     if (
         quads
@@ -330,7 +330,8 @@ def pack_kernel(
         three = (width, channels, plan.left, plan.columns)
         name = f"depthwise_pack_three_{_identifier(*three, zero_point)}"
         arguments = ", ".join(str(size) for size in three)
-        return name, f"TVMTINY_DEPTHWISE_PACK_THREE({name}, {arguments}, ({zero_point}))"
+        line = f"TVMTINY_DEPTHWISE_PACK_THREE({name}, {arguments}, ({zero_point}))"
+        return name, line, (_THREE_HEADER,)
     fast = quads and plan.fast
     macro = "PACK_FAST" if fast else "PACK" if quads else "PACK_PAIRS"
     sizes = (plan.pairs, height, width, channels, plan.left, plan.columns, down)
@@ -338,7 +339,7 @@ def pack_kernel(
     arguments = ", ".join([*map(str, sizes), f"({zero_point})"])
     if fast:
         arguments += f", {max(n for n in range(1, _MOST_QUADS + 1) if width % n == 0)}"
-    return name, f"TVMTINY_DEPTHWISE_{macro}({name}, {arguments})"
+    return name, f"TVMTINY_DEPTHWISE_{macro}({name}, {arguments})", ()
 
 
 def _row_kernel(

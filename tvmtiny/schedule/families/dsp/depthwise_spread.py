@@ -157,6 +157,7 @@ class _Function:
         self._out = nest.buffer("out", node.output.elements, "int8")
         most = max(phase.plan.words for phase in phases)
         self._planes = nest.buffer("planes", most, "uint32")
+        self._headers = [*HEADERS, LINES_HEADER]
         #: The first of four channels that are packed together, how many of them are computed, and
         #: how many before them are not. The remainder comes first, as it reads other channels
         #: again.
@@ -183,7 +184,7 @@ class _Function:
             operator=node.operator,
             schedule=f"dsp, general, dilation {spread}, {self._multiplier} filters each{signed}, "
             f"strips of {self._phases[0].plan.rows} rows x {LANES} channels",
-            headers=(*HEADERS, LINES_HEADER),
+            headers=self._headers,
             preamble=list(dict.fromkeys(preamble)),
             overlaps=[self._overlap()] if self._multiplier == 1 else [],
         )
@@ -191,10 +192,11 @@ class _Function:
     def _phase(self, image: nest.Argument, phase: _Phase, preamble: list[str]) -> tirx.Stmt:
         down, plan = self._geometry.dilation[0], phase.plan
         zero_point = self._node.input(0).zero_point
-        pack, line = pack_kernel(phase.geometry, self._channels, plan, zero_point, down)
+        pack, line, headers = pack_kernel(phase.geometry, self._channels, plan, zero_point, down)
         kernel, kernel_line = lines_kernel(
             phase.geometry, self._channels, plan, self._scaling, down, self._multiplier
         )
+        self._headers += [header for header in headers if header not in self._headers]
         preamble += [line, kernel_line]
         total = phase.geometry.output[0]
 
