@@ -476,6 +476,31 @@ def slim_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def cut_network(seed: int) -> bytes:
+    """Generate parallel depthwise convolutions of several columns, whose filters are cut.
+
+    One row or column of inputs meets only a part of a filter.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(6):
+        rows, columns = (int(n) for n in choose.integers(1, 9, 2))
+        kind = choose.integers(4)
+        stride = int(choose.integers(1, 3))
+        if kind == 0:
+            size = (rows, 1)
+        elif kind == 1:
+            size = (1, columns)
+        else:
+            size, stride = (2, columns) if kind == 2 else (rows, 2), 2
+        x = network.input(1, *size, int(choose.choice([1, 2, 3, 3, 4, 4, 7, 8, 12, 16])))
+        if kind == 0 or not choose.integers(4):
+            x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+        outputs.append(network.depthwise(x, stride=stride, padding="SAME"))
+    return network.build(*outputs)
+
+
 def recurrent_network(seed: int) -> bytes:
     """Generate a layer of LSTM cells."""
     choose = np.random.default_rng(seed)
@@ -488,7 +513,7 @@ def recurrent_network(seed: int) -> bytes:
 SIDE_BY_SIDE = (
     *("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny"),
     *("pools", "activated", "copies", "sound", "wide", "narrow", "corners", "planes"),
-    *("mixed", "slim", "overlapping"),
+    *("mixed", "slim", "cut", "overlapping"),
 )
 
 KINDS = {
@@ -510,6 +535,7 @@ KINDS = {
     "planes": planes_network,
     "mixed": mixed_network,
     "slim": slim_network,
+    "cut": cut_network,
     "tiny": tiny_network,
     "pools": pools_network,
     "overlapping": overlapping_network,

@@ -241,6 +241,10 @@ def _pack_pixels(site: Site) -> Iterator[Part]:
     yield Part(site.name, site.name.removeprefix("tvmtiny_"), events)
 
 
+#: Most taps in several columns for which GCC unrolls both loops over a filter.
+_UNROLLED_TAPS = 4
+
+
 @counts_of("TVMTINY_THUMB_DEPTHWISE")
 def _thumb_depthwise(site: Site) -> Iterator[Part]:
     made = site.made
@@ -262,10 +266,12 @@ def _thumb_depthwise(site: Site) -> Iterator[Part]:
         "fours": fours,
         "four rows": fours * rows_of_filter,
         "four taps": fours * rows_of_filter * columns,
-        "rest": rest,
-        "rest rows": rest * rows_of_filter,
-        "rest taps": rest * rows_of_filter * columns,
     }
+    taps = rows_of_filter * columns
+    if site.unaligned and columns > 1 and taps <= _UNROLLED_TAPS:
+        events |= {"unrolled rest": rest, "unrolled rest taps": rest * taps}
+    else:
+        events |= {"rest": rest, "rest rows": rest * rows_of_filter, "rest taps": rest * taps}
     yield Part("tvmtiny_thumb_depthwise", f"thumb depthwise {rounding}", events)
 
 
