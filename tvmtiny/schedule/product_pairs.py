@@ -32,6 +32,7 @@ def pairs_function(
     family: str,
     headers: Sequence[str],
     kernel: str = "pairs",
+    tile: int = 1,
     kept: tuple[int, int] = (0, 0),
 ) -> tirx.PrimFunc:
     """Make the function of an int8 CONV_2D or FULLY_CONNECTED.
@@ -51,6 +52,8 @@ def pairs_function(
         See `tvmtiny.schedule.nest.function`.
     kernel
         Kind of the kernels: ``pairs``, ``sparse`` or ``mixed``.
+    tile
+        Channels that an iteration of the kernels computes; those of all parts are whole tiles.
     kept
         Inputs of a pixel that ``tvmtiny_<family>_pack_mixed`` keeps as bytes, and those that a
         kernel reads, with weights of zero for the rest; for ``mixed`` kernels of layers whose
@@ -58,14 +61,18 @@ def pairs_function(
     """
     channels, positions = layer.channels, layer.pixels
     rounding = "SIGNED" if scaling.signed else "PLAIN"
-    preamble, kernels = [], []
-    for part in parts:
+    preamble, kernels, divisible = [], [], []
+    for part, start, end in zip(parts, [0, *ends[:-1]], ends, strict=True):
         sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
         name = f"{kernel}_{'_'.join(map(str, sizes))}_{rounding.lower()}"
         arguments = ", ".join(map(str, sizes))
         macro = f"TVMTINY_{family}_{kernel}".upper()
         preamble.append(f"{macro}({name}, {arguments}, {rounding})")
         kernels.append(name)
+        if kernel != "sparse":
+            # Tiles with blocks of zeros differ in size.
+            words = (end - start) * tile // len(part.channels)
+            divisible.append(nest.Divisible(name, {1: words}, {3: words}))
     packer = f"tvmtiny_{family}_pack"
     pack, staging = f"{packer}_{'mixed' if kept[0] else pixels}", "pixels"
     if layer.geometry is not None:
@@ -114,6 +121,7 @@ def pairs_function(
         headers=headers,
         preamble=preamble,
         overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],
+        divisible=divisible,
     )
 
 

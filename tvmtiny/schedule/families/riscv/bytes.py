@@ -80,6 +80,7 @@ def implement_bytes(
         "BYTES",
         parts,
         streams,
+        tile=tile,
         sizes=[tile // 4],
         once=[_once(layer.depth, chunks_of(part)) for part in parts],
         schedule=f"w8, {tile} channels",

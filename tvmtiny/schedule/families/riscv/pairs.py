@@ -77,7 +77,15 @@ def implement_pairs(
     ]
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     function = pairs_function(
-        node, layer, scaling, pixels, parts, ends, family="riscv", headers=HEADERS
+        node,
+        layer,
+        scaling,
+        pixels,
+        parts,
+        ends,
+        family="riscv",
+        headers=HEADERS,
+        tile=TILES[pixels],
     )
     arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_pairs(layer, decisions)[0])

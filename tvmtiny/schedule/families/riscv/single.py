@@ -47,6 +47,7 @@ def single_function(
     parts: Sequence[ChunkPart],
     streams: Sequence[np.ndarray],
     *,
+    tile: int,
     sizes: Sequence[int] = (),
     once: Sequence[bool] | None = None,
     schedule: str,
@@ -60,6 +61,8 @@ def single_function(
         ``TVMTINY_RISCV_<kernel>_OF`` instantiates the kernel.
     streams
         The stream of each part; the function takes all of them as one.
+    tile
+        Channels that an iteration of the kernel computes; those of a part are whole tiles.
     sizes
         Arguments of the kernel before the inputs of its first chunk.
     once
@@ -67,7 +70,7 @@ def single_function(
     """
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     rounding = "SIGNED" if scaling.signed else "PLAIN"
-    preamble, kernels, words = [], [], 0
+    preamble, kernels, divisible, words = [], [], [], 0
     for i, part in enumerate(parts):
         every = (*sizes, _begin(layer.depth, part.chunk), part.chunk, *part.counts, scaling.shift)
         modes = [rounding]
@@ -78,6 +81,8 @@ def single_function(
         name = f"{kernel.lower()}_{'_'.join(described).lower()}"
         preamble.append(f"TVMTINY_RISCV_{kernel}_OF({name}, {', '.join(described)})")
         kernels.append(name)
+        tile_words = streams[i].size * tile // len(part.channels)
+        divisible.append(nest.Divisible(name, {1: tile_words}, {3: tile_words}))
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
     out = nest.buffer("out", node.output.elements, "int8")
@@ -107,6 +112,7 @@ def single_function(
         schedule=f"riscv, {schedule}, chunks of {chunks}{by_sign}",
         headers=headers,
         preamble=preamble,
+        divisible=divisible,
     )
 
 

@@ -45,7 +45,15 @@ def implement_words(
     parts = _split(layer, decisions)
     streams = [pack_words(layer.weights, scaling, part.channels) for part in parts]
     function = single_function(
-        node, layer, scaling, "WORDS", parts, streams, schedule="w16", headers=HEADERS
+        node,
+        layer,
+        scaling,
+        "WORDS",
+        parts,
+        streams,
+        tile=WORDS_TILE,
+        schedule="w16",
+        headers=HEADERS,
     )
     arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_words(layer, decisions)[0])

@@ -66,7 +66,7 @@ def implement_quads(
         return None
     channels, depth = layer.channels, layer.depth
     rounding = "SIGNED" if scaling.signed else "PLAIN"
-    kernels, preamble, streams = [], [], []
+    kernels, preamble, streams, divisible = [], [], [], []
     parts = _split(layer, decisions)
     for part in parts:
         sizes = (part.chunk, *part.counts, scaling.shift)
@@ -74,6 +74,8 @@ def implement_quads(
         numbers = ", ".join(map(str, sizes))
         preamble.append(f"TVMTINY_THUMB_QUADS({kernels[-1]}, {numbers}, {rounding})")
         streams.append(pack_quads(layer.weights, scaling, part.channels, part.chunk))
+        words = streams[-1].size // -(-len(part.channels) // 4)
+        divisible.append(nest.Divisible(kernels[-1], {1: words}, {3: words}))
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
@@ -105,6 +107,7 @@ def implement_quads(
         schedule=f"thumb, 4 channels of a pixel, chunks of {chunks}{by_sign}",
         headers=HEADERS,
         preamble=preamble,
+        divisible=divisible,
     )
     arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_quads(layer, decisions)[0])

@@ -57,7 +57,8 @@ def _function(
     kernel = f"single_{'_'.join(map(str, sizes))}_{rounding.lower()}"
     line = f"TVMTINY_THUMB_SINGLE({kernel}, {', '.join(map(str, sizes))}, {rounding})"
     whole = channels - channels % tile
-    whole_words = stream_words * whole // (-(-channels // tile) * tile)
+    tile_words = stream_words // -(-channels // tile)
+    whole_words = tile_words * (channels // tile)
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", stream_words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")
@@ -86,4 +87,5 @@ def _function(
         schedule=f"thumb, {tile} channels of a pixel, unroll {max(counts[:2])}{by_sign}",
         headers=HEADERS,
         preamble=[line],
+        divisible=[nest.Divisible(kernel, {1: tile_words, 2: tile}, {3: tile_words})],
     )
