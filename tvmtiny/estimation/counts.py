@@ -45,7 +45,16 @@ class Call:
 
 @dataclass
 class Walk:
-    """The counts and the calls of one execution of a function."""
+    """The counts and the calls of one execution of a function.
+
+    Attributes
+    ----------
+    counts, calls
+        Executions of each kind of work, and calls of functions that are not expressions.
+    multipliers
+        Multipliers of requantizations; None stands for those that are not constants.
+    """
 
     counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: list[Call] = field(default_factory=list)
+    multipliers: set[int | None] = field(default_factory=set)

@@ -24,7 +24,7 @@ from tvmtiny.estimation.terms import (
     value_range,
 )
 
-__all__ = ["BY_ONE", "ExpressionCounter"]
+__all__ = ["BY_ONE", "ExpressionCounter", "steps_of_multiplier"]
 
 #: Suffix of the names of requantizations that shift by one bit.
 BY_ONE = " by one"
@@ -325,6 +325,10 @@ class ExpressionCounter:
             key = (name, tuple(key for key, _ in found))
             if self._first(key):
                 self._count(f"call {name}", level)
+                if "requantize" in name or "q31" in name:
+                    factor = arguments[1] if name == "tvmtiny_requantize" else None
+                    value = int(factor.value) if isinstance(factor, tirx.IntImm) else None
+                    self.found.multipliers.add(value)
                 if name == "tvmtiny_requantize" and isinstance(arguments[2], tirx.IntImm):
                     self._count(_requantization(arguments[0], int(arguments[2].value)), level)
                 if name == "tvmtiny_multiply_add" and not self._unaligned:
@@ -348,13 +352,11 @@ class ExpressionCounter:
         """Count the shifts and adds by which GCC replaces a product with a constant on Armv6-M."""
         if not isinstance(factor, tirx.IntImm):
             return
-        value = abs(int(factor.value))
-        steps = shifted_sums(value, _MOST_STEPS)
-        shifts = value > 0 and value % 2 == 0
-        # GCC's cost of the product grows by an eighth of an add for each bit of the constant.
-        if steps + shifts > (7 + (value.bit_length() + 1) // 2) // 4:
+        found = _shifts_and_sums(abs(int(factor.value)))
+        if found is None:
             self._count("factor multiplied", level)
             return
+        steps, shifts = found
         for _ in range(steps):
             self._count("factor step", level)
         if shifts:
@@ -468,6 +470,35 @@ class ExpressionCounter:
             return None
         with np.errstate(divide="ignore"):
             return np.asarray(operation(a, b))
+
+
+def _shifts_and_sums(value: int) -> tuple[int, bool] | None:
+    """Return the sums of shifted values for a product, and whether a shift follows.
+
+    Return None if GCC multiplies on Armv6-M.
+    """
+    steps = shifted_sums(value, _MOST_STEPS)
+    shifts = value > 0 and value % 2 == 0
+    # GCC's cost of the product grows by an eighth of an add for each bit of the constant.
+    if steps + shifts > (7 + (value.bit_length() + 1) // 2) // 4:
+        return None
+    return steps, shifts
+
+
+def steps_of_multiplier(multiplier: int) -> int:
+    """Return how many instructions a product by halves takes more if its factor is known.
+
+    On Armv6-M, GCC adapts the function to the only multiplier of a program. It multiplies by both
+    halves of the factor twice and by the factor once.
+    """
+    more = 0
+    for part, uses in ((multiplier >> 16, 2), (multiplier & 0xFFFF, 2), (multiplier, 1)):
+        found = _shifts_and_sums(part)
+        if found is not None:
+            steps, shifts = found
+            # A sum takes two instructions; the factor need not be loaded.
+            more += uses * (2 * steps + shifts - 1) - 1
+    return max(more, 0)
 
 
 def _requantization(value: ir.Expr, shift: int) -> str:

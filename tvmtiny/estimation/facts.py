@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 
 from tvmtiny.codegen.lower import Kernel
+from tvmtiny.estimation.expressions import steps_of_multiplier
 from tvmtiny.estimation.kernels import Part, instantiations, parts
 from tvmtiny.estimation.walk import walk
 from tvmtiny.ops import Node, find_operator
@@ -34,6 +35,9 @@ _SIZES = re.compile(
     r"(unroll|shift|strips of|blocks of|sums in|chunks of|planes of) [^,]*"
     r"|, (tuned|\d+ columns at a time)|\b\d+ (?=(rows|patches|pixels))|(?<=tile )\d+x\d+"
 )
+
+#: Amount of the requantizations with two roundings.
+_REQUANTIZED = "call tvmtiny_requantize"
 
 _LANES = re.compile(r"\b\d+ (?=lanes)")
 
@@ -134,6 +138,9 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
         for kernel in kernels
         if kernel.lowered is not None
     }
+    multipliers = {m for found, _ in walks.values() for m in found.multipliers}
+    only = next(iter(multipliers)) if len(multipliers) == 1 and not unaligned else None
+    steps = 0 if only is None else steps_of_multiplier(only)
     # A micro-kernel that another one calls has one caller, however often that one is called.
     calls: Counter[str] = Counter()
     nested: set[tuple[str, str]] = set()
@@ -175,7 +182,10 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
             for name, part in shown.items()
             if any(events[name].values())
         )
-        made[symbol] = KernelFacts(dict(walks[symbol][0].counts), functions)
+        counts = dict(walks[symbol][0].counts)
+        if steps and _REQUANTIZED in counts:
+            counts["multiplier step"] = counts[_REQUANTIZED] * steps
+        made[symbol] = KernelFacts(counts, functions)
     return made
 
 
