@@ -42,6 +42,7 @@ FLOORS = (
     "codegen",
     "estimation.counts",
     "estimation.terms",
+    "estimation.multipliers",
     "estimation.expressions",
     "estimation.walk",
     "estimation.kernels",

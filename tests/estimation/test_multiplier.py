@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvmtiny.estimation.expressions import steps_of_multiplier
+from tvmtiny.estimation.multipliers import steps_of_multiplier
 
 
 @pytest.mark.parametrize(

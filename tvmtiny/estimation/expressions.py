@@ -10,6 +10,7 @@ from tvm import ir, tirx
 from tvm.ir.expr import StringImm, TensorLoad
 
 from tvmtiny.estimation.counts import Call, Walk
+from tvmtiny.estimation.multipliers import shifts_and_sums
 from tvmtiny.estimation.terms import (
     Term,
     add_terms,
@@ -19,12 +20,9 @@ from tvmtiny.estimation.terms import (
     is_int,
     operation_of,
     parts_of,
-    shifted_sums,
     size_of,
     value_range,
 )
-
-__all__ = ["BY_ONE", "ExpressionCounter", "steps_of_multiplier"]
 
 #: Suffix of the names of requantizations that shift by one bit.
 BY_ONE = " by one"
@@ -34,9 +32,6 @@ _NEAR = 32
 
 #: Number of loads far from the first one for which each load has a pointer of its own.
 _LEAST_FAR = 2
-
-#: Most sums of shifted values that are searched for in place of a product.
-_MOST_STEPS = 5
 
 _COMPARISONS = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
 _EVALUATE = {
@@ -352,7 +347,7 @@ class ExpressionCounter:
         """Count the shifts and adds by which GCC replaces a product with a constant on Armv6-M."""
         if not isinstance(factor, tirx.IntImm):
             return
-        found = _shifts_and_sums(abs(int(factor.value)))
+        found = shifts_and_sums(abs(int(factor.value)))
         if found is None:
             self._count("factor multiplied", level)
             return
@@ -470,35 +465,6 @@ class ExpressionCounter:
             return None
         with np.errstate(divide="ignore"):
             return np.asarray(operation(a, b))
-
-
-def _shifts_and_sums(value: int) -> tuple[int, bool] | None:
-    """Return the sums of shifted values for a product, and whether a shift follows.
-
-    Return None if GCC multiplies on Armv6-M.
-    """
-    steps = shifted_sums(value, _MOST_STEPS)
-    shifts = value > 0 and value % 2 == 0
-    # GCC's cost of the product grows by an eighth of an add for each bit of the constant.
-    if steps + shifts > (7 + (value.bit_length() + 1) // 2) // 4:
-        return None
-    return steps, shifts
-
-
-def steps_of_multiplier(multiplier: int) -> int:
-    """Return how many instructions a product by halves takes more if its factor is known.
-
-    On Armv6-M, GCC adapts the function to the only multiplier of a program. It multiplies by both
-    halves of the factor twice and by the factor once.
-    """
-    more = 0
-    for part, uses in ((multiplier >> 16, 2), (multiplier & 0xFFFF, 2), (multiplier, 1)):
-        found = _shifts_and_sums(part)
-        if found is not None:
-            steps, shifts = found
-            # A sum takes two instructions; the factor need not be loaded.
-            more += uses * (2 * steps + shifts - 1) - 1
-    return max(more, 0)
 
 
 def _requantization(value: ir.Expr, shift: int) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.estimation.expressions import steps_of_multiplier
 from tvmtiny.estimation.kernels import Part, instantiations, parts
+from tvmtiny.estimation.multipliers import steps_of_multiplier
 from tvmtiny.estimation.walk import walk
 from tvmtiny.ops import Node, find_operator
 from tvmtiny.ops.shared.runtime_call import RUNTIME_SCHEDULE
