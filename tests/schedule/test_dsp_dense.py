@@ -22,7 +22,7 @@ from tvmtiny.report.profile import profile
 from tvmtiny.schedule import Goal, Implementation, implement, space
 from tvmtiny.schedule.families.dsp.convolution import smaller_convolution
 from tvmtiny.schedule.families.dsp.dense import pack_dense
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import resolve
 
 BOARD = "mps2-an386"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tvmtiny.ops.shared.output_rounding import DoubleProduct, OutputRounding, TwoRoundings
 from tvmtiny.ops.shared.quantization import quantize_multiplier
 from tvmtiny.schedule import requantize
-from tvmtiny.schedule.requantize import Scaling, solve
+from tvmtiny.schedule.requantize import solve
+from tvmtiny.schedule.scaling import Scaling
 
 GAIN = 256
 #: Accumulators of a channel that are compared at once.

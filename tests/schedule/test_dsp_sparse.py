@@ -17,7 +17,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.schedule import Goal
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sparse import block_mask, pack_sparse
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import resolve
 
 BOARD = "mps2-an386"

@@ -20,7 +20,7 @@ from tvmtiny.schedule.families import dsp
 from tvmtiny.schedule.families.dsp.convolution import implement_convolution
 from tvmtiny.schedule.families.dsp.winograd import pack_winograd, transform_filters
 from tvmtiny.schedule.implementation import Goal, Implementation
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 BOARD = "mps2-an386"
 

@@ -27,7 +27,7 @@ from tvmtiny.schedule.families.riscv.packing import (
 )
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import by_chunk, provable, proven_channels
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Shapes that kernels around packed pixels distinguish; tiles of three channels take many pixels.
 SHAPED = SideBySide(

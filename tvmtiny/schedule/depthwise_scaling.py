@@ -9,7 +9,8 @@ from tvmtiny.ops.shared.output_rounding import convolution_rounding
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.clamping import free_limits
 from tvmtiny.schedule.per_node import per_layer
-from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
+from tvmtiny.schedule.requantize import SHIFTS, solve
+from tvmtiny.schedule.scaling import Scaling
 
 #: Largest factor of the weights, which preserves bits of the output's multiplier.
 GAIN = 256

@@ -19,7 +19,8 @@ from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.clamping import free_limits
 from tvmtiny.schedule.overlap import smallest_distance
 from tvmtiny.schedule.per_node import per_layer, per_node
-from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
+from tvmtiny.schedule.requantize import SHIFTS, solve
+from tvmtiny.schedule.scaling import Scaling
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import CHUNKS
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Inputs of a block, and the chunks that divide it.
 BLOCK = 4

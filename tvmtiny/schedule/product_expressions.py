@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.expressions import Expression, at, clamp_int8, elementwi
 from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, by_bits, looked_up_int8
 from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
 from tvmtiny.schedule.product_scaling import WORD_GAIN, product_scaling, solve_products
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 
 def product_expression(node: Node, oracle: Oracle) -> Compute | None:

@@ -16,7 +16,7 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance
 from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.product_chunks import ChunkPart
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 PAIRS_HEADER = "tvmtiny_pairs.h"
 

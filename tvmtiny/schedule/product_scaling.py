@@ -8,7 +8,8 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.mul import product_multiplier
 from tvmtiny.ops.shared.quantization import INT8_RANGE, requantize
 from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.requantize import Scaling, solve
+from tvmtiny.schedule.requantize import solve
+from tvmtiny.schedule.scaling import Scaling
 
 #: Factors of the products, which preserve bits of the output's multiplier: for scalar and packed
 #: code, and for vectors.

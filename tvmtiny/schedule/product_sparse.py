@@ -27,7 +27,7 @@ from tvmtiny.schedule.product_blocks import (
 )
 from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, cheapest, provable
 from tvmtiny.schedule.product_pairs import pairs_function
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Estimates instructions and bytes of code of a layer.
 Estimate = Callable[[Layer, Decisions], tuple[float, float]]

@@ -17,7 +17,7 @@ from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.implementation import Decision, Decisions, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtiny_dsp_block.h")
 

@@ -70,7 +70,7 @@ from tvmtiny.schedule.matrix_layer import (
     plain_layer,
     weight_zero_points,
 )
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Within this factor, cycles of two weight formats count as equal, and fewer instructions decide.
 _ALIKE = 1.04

@@ -21,7 +21,7 @@ from tvmtiny.schedule.implementation import (
 )
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance, split_groups
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = (
     "tvmtiny_dsp.h",

@@ -26,7 +26,8 @@ from tvmtiny.schedule.families.dsp.depthwise_single import implement_single
 from tvmtiny.schedule.few_taps import is_faster_by_taps
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import SHIFTS, Scaling
+from tvmtiny.schedule.requantize import SHIFTS
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
 #: The header of the function that packs the rows of a single output row.

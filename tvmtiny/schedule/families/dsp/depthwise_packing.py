@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tvmtiny.ops.shared.sliding_window import Window
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 
 def pack_stream(

@@ -9,7 +9,7 @@ from tvmtiny.ops.shared.sliding_window import Window, whole_height
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_single
 from tvmtiny.schedule.implementation import Decisions, Implementation
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 _HEADERS = (
     *("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h"),

@@ -26,7 +26,8 @@ from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
 from tvmtiny.schedule.families.dsp.depthwise_plan import LANES, Plan, make_plan
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import SHIFTS, Scaling
+from tvmtiny.schedule.requantize import SHIFTS
+from tvmtiny.schedule.scaling import Scaling
 
 #: Largest immediate offset of ADD.
 _OFFSET = 4095

@@ -7,7 +7,7 @@ from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.near import arrange
 from tvmtiny.schedule.matrix_layer import matrix_scaling
 from tvmtiny.schedule.per_node import per_layer
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 
 @per_layer

@@ -15,7 +15,7 @@ from tvmtiny.schedule.families.dsp.near import Near, Strip
 from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance, split_groups
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h")
 

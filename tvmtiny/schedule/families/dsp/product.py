@@ -21,7 +21,8 @@ from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implement
 from tvmtiny.schedule.matrix_layer import split_groups
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.requantize import Scaling, solve
+from tvmtiny.schedule.requantize import solve
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_finish.h", "tvmtiny_dsp_product.h")
 

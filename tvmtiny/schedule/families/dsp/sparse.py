@@ -14,7 +14,7 @@ from tvmtiny.schedule.families.dsp.fastest import Way
 from tvmtiny.schedule.families.dsp.near import Near, arranged, near
 from tvmtiny.schedule.implementation import Decision, Decisions, Sketch
 from tvmtiny.schedule.matrix_layer import Layer
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Cycles and instructions on Cortex-M4 (Arm DDI 0439, 3.3.1) around the blocks of a tile, by its
 #: pixels: constants, multipliers, saturation, stores, the ends of loops.

@@ -17,7 +17,7 @@ from tvmtiny.schedule.families.dsp.patches import HEADERS
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.matrix_layer import split_groups, weight_zero_points
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: The limit on unrolled groups.
 _UNROLL = 8

@@ -14,7 +14,7 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.implementation import Decisions, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = (
     "tvmtiny_dsp.h",

@@ -22,7 +22,7 @@ from tvmtiny.schedule.families.mve.paired_window import paired_code
 from tvmtiny.schedule.families.mve.window import WindowKernel, pack_windows, window_code
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_window.h")
 

@@ -22,7 +22,7 @@ from tvmtiny.schedule.families.mve.binary_code import BinaryCode
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.product_scaling import VECTOR_GAIN, product_scaling
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_elementwise.h")
 

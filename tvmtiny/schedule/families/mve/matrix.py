@@ -33,7 +33,7 @@ from tvmtiny.schedule.families.mve.tile import Tile
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, weight_zero_points
 from tvmtiny.schedule.per_node import per_layer
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Output rows of a strip that a tuner may choose.
 _ROWS = (1, 2, 4, 8)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.tile import Tile, block_tiles
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Shifts that VQSHRN supports, in the order in which they are tried.
 SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 8, 7, 6, 5, 4, 3, 2, 1)

@@ -25,7 +25,7 @@ from tvmtiny.schedule.families.mve.assembly import (
 from tvmtiny.schedule.families.mve.packing import constant_vectors
 from tvmtiny.schedule.families.mve.tile import Tile
 from tvmtiny.schedule.product_blocks import BLOCK
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Channels and words of a group of blocks.
 PAIR, GROUP = 2, 4

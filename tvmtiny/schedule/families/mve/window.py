@@ -12,7 +12,7 @@ import numpy as np
 
 from tvmtiny.schedule.families.mve.assembly import VECTOR, Lines, add, vqshrn
 from tvmtiny.schedule.families.mve.packing import constant_vectors
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: The reach of a gather of bytes.
 REACH = 255

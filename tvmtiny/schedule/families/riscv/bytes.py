@@ -10,7 +10,7 @@ from tvmtiny.schedule.families.riscv.single import chunks_of, single_function, s
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import ChunkPart
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_bytes.h")
 

@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule.depthwise_scaling import scale_channels
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.planes import PlanePlan, plan_planes, planes_function, rows_of_plane
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import Cpu
 
 FILTER, NINE = "riscv_filter", "riscv_3x3"

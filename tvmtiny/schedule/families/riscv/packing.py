@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tvmtiny.schedule.product_blocks import join_constants
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Channels of a tile in `pack_words`, and of the tiles in `pack_bytes`.
 WORDS_TILE = 8

@@ -18,7 +18,7 @@ from tvmtiny.schedule.product_chunks import (
     proven_channels,
 )
 from tvmtiny.schedule.product_pairs import PAIRS_HEADER, pairs_function
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", PAIRS_HEADER, "tvmtiny_riscv_pairs.h")
 

@@ -20,7 +20,7 @@ from tvmtiny.schedule.product_chunks import (
     provable,
     proven_channels,
 )
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 
 def single_parts(

@@ -18,7 +18,7 @@ from tvmtiny.schedule.families.rvv.assembly import most_lanes
 from tvmtiny.schedule.families.rvv.strips import Strips, lying, rows_of_strips
 from tvmtiny.schedule.families.rvv.window import WindowKernel, window_code
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import Cpu
 
 HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")

@@ -31,7 +31,7 @@ from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implement
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, plain_layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.per_node import per_layer
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import Cpu
 
 HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvmtiny.schedule.requantize import SHIFTS, Scaling
+from tvmtiny.schedule.requantize import SHIFTS
+from tvmtiny.schedule.scaling import Scaling
 
 #: Shifts that VNCLIP supports.
 USABLE_SHIFTS = tuple(shift for shift in SHIFTS if 1 <= shift <= 31)

@@ -32,7 +32,7 @@ from tvmtiny.schedule.implementation import (
 from tvmtiny.schedule.matrix_layer import Layer, read_patches
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.product_blocks import BLOCK, LEAST_GAIN, kept_blocks
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Sketches. The first two are for contiguous runs of inputs and have channels or pixels as lanes;
 #: the others are for windows, of the input or of strips, and have pixels as lanes.

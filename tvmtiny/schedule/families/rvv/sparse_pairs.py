@@ -26,7 +26,7 @@ from tvmtiny.schedule.families.rvv.sparse_blocks import (
 )
 from tvmtiny.schedule.families.rvv.strips import Patch
 from tvmtiny.schedule.product_blocks import BLOCK
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Lanes are pairs; the sums of a channel take four registers.
 _GROUP = Group(4)

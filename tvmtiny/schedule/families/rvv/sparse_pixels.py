@@ -26,7 +26,7 @@ from tvmtiny.schedule.families.rvv.sparse_blocks import (
 )
 from tvmtiny.schedule.families.rvv.strips import Patch
 from tvmtiny.schedule.product_blocks import BLOCK
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Registers of the sums of both channels, of widened inputs and of offsets. The bytes of inputs
 #: take the last eight registers, which also are scratch once the blocks are done.

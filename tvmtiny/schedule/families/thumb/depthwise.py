@@ -13,7 +13,7 @@ from tvmtiny.schedule.families.thumb.whole import WHOLE, implement_whole
 from tvmtiny.schedule.few_taps import MOST_TAPS_OF_COLUMNS, fits_whole, is_whole_faster
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.planes import PlanePlan, plan_planes, planes_function, rows_of_plane
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 from tvmtiny.targets import Cpu
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_depthwise.h")

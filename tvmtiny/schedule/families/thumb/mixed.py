@@ -25,7 +25,7 @@ from tvmtiny.schedule.product_chunks import (
     provable,
 )
 from tvmtiny.schedule.product_pairs import pairs_function
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 MIXED = "mixed"
 

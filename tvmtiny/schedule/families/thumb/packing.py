@@ -8,7 +8,7 @@ import numpy as np
 
 from tvmtiny.schedule.product_blocks import BLOCK, visits
 from tvmtiny.schedule.product_chunks import START
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 
 def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
 from tvmtiny.schedule.product_pairs import PAIRS_HEADER, pairs_function
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", PAIRS_HEADER, "tvmtiny_thumb_pairs.h")
 

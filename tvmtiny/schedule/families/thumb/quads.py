@@ -11,7 +11,7 @@ from tvmtiny.schedule.families.thumb.packing import pack_quads, provable_bytes
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_quads.h")
 

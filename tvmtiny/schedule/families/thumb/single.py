@@ -9,7 +9,7 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.thumb.packing import pack_single
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_single.h")
 

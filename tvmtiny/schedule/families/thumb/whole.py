@@ -9,7 +9,7 @@ from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.scaling import Scaling
 
 #: Name of the sketch.
 WHOLE = "whole"
