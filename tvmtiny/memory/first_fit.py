@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import lcm
 from typing import Any
 
-from tvmtiny.memory.problem import Conflicts, Group, Overlap, Request
+from tvmtiny.memory.problem import Conflicts, Group, Member, Overlap, Request
 
 #: Offsets by request name.
 Offsets = Mapping[str, int]
@@ -20,28 +22,36 @@ _ORDERS: tuple[Callable[[Group], Any], ...] = (
     lambda g: -g.size * (g.last - g.first + 1),
 )
 
+#: If fewer than the number of placed requests divided by this one conflict with a request, sorting
+#: them is faster than going through all placed requests in order.
+_FEW = 4
+
 
 def first_fit(conflicts: Conflicts, lower_bound: int = 0) -> Offsets:
     """Return the smallest of several greedy placements, or the first one of `lower_bound` bytes."""
-    placements: list[Offsets] = []
+    best: Offsets = {}
+    total: int | None = None
     for order in _ORDERS:
-        placements.append(_place(conflicts, order))
-        if extent(conflicts, placements[-1]) == lower_bound:
+        offsets = _place(conflicts, order, total)
+        if offsets is None:
+            continue
+        best, total = offsets, extent(conflicts, offsets)
+        if total == lower_bound:
             break
-    return min(placements, key=lambda offsets: extent(conflicts, offsets))
+    return best
 
 
 def settle(conflicts: Conflicts, offsets: Offsets) -> Offsets:
     """Move every group down as far as possible, the lowest group first."""
-    settled = dict(offsets)
+    settled = _Placement(conflicts)
+    for group in conflicts.groups:
+        settled.put(group, _base(group, offsets))
     for group in sorted(
         conflicts.groups, key=lambda g: (_base(g, offsets), g.first, g.members[0].request.name)
     ):
-        names = {m.request.name for m in group.members}
-        others = {name: offset for name, offset in settled.items() if name not in names}
-        base = _lowest(conflicts, group, others, _base(group, settled))
-        settled.update((m.request.name, base + m.delta) for m in group.members)
-    return settled
+        settled.remove(group)
+        settled.put(group, settled.lowest(group, _base(group, offsets)))
+    return settled.offsets
 
 
 def extent(conflicts: Conflicts, offsets: Offsets) -> int:
@@ -53,63 +63,148 @@ def _base(group: Group, offsets: Offsets) -> int:
     return offsets[group.members[0].request.name] - group.members[0].delta
 
 
-def _place(conflicts: Conflicts, order: Callable[[Group], Any]) -> Offsets:
-    placed: dict[str, int] = {}
+def _place(
+    conflicts: Conflicts, order: Callable[[Group], Any], limit: int | None
+) -> Offsets | None:
+    """Place all groups in an order; None if they need at least `limit` bytes."""
+    placed = _Placement(conflicts)
     for group in sorted(
         conflicts.groups, key=lambda g: (order(g), g.first, g.members[0].request.name)
     ):
-        base = _lowest(conflicts, group, placed)
-        placed.update((m.request.name, base + m.delta) for m in group.members)
-    return placed
+        base = placed.lowest(group)
+        if limit is not None and base + group.size >= limit:
+            return None
+        placed.put(group, base)
+    return placed.offsets
 
 
-def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0) -> int:
-    """Return the lowest base at which `group` does not conflict with any placed request.
+class _Placement:
+    """The requests that are placed already.
 
-    Parameters
+    Attributes
     ----------
-    known
-        An additional candidate for the base.
+    offsets
+        Offsets by request name.
     """
-    others = [
-        (member, conflicts.requests[name], placed[name], overlaps)
-        for member in group.members
-        for name, overlaps in conflicts.rivals(member.request).items()
-        if name in placed
-    ]
-    special = [other for other in others if other[3]]
-    # Without a permitted overlap, bases strictly between the two bounds are ruled out.
-    bounds = sorted(
-        (offset - member.delta - member.request.size, offset - member.delta + other.size)
-        for member, other, offset, overlaps in others
-        if not overlaps
-    )
-    if not special:
-        return _gap(bounds, group.alignment)
-    candidates = {0, known}
-    for member, other, offset, overlaps in others:
-        for wanted, step in _borders(member.request, other, offset, overlaps):
-            candidates.update(_aligned(wanted - member.delta, step, group.alignment))
-    begun, end = 0, 0
-    for base in sorted(candidates):
-        while begun < len(bounds) and bounds[begun][0] < base:
-            end = max(end, bounds[begun][1])
-            begun += 1
-        if end <= base and all(
-            conflicts.compatible(member.request, base + member.delta, other, offset)
-            for member, other, offset, _ in special
-        ):
+
+    def __init__(self, conflicts: Conflicts) -> None:
+        self._conflicts = conflicts
+        self.offsets: dict[str, int] = {}
+        #: Offset, end and name of each request: by name, and in ascending order.
+        self._spans: dict[str, tuple[int, int, str]] = {}
+        self._ascending: list[tuple[int, int, str]] = []
+
+    def put(self, group: Group, base: int) -> None:
+        """Place a group."""
+        for member in group.members:
+            name, offset = member.request.name, base + member.delta
+            self.offsets[name] = offset
+            self._spans[name] = span = offset, offset + member.request.size, name
+            insort(self._ascending, span)
+
+    def remove(self, group: Group) -> None:
+        """Remove a group that was placed."""
+        for member in group.members:
+            del self.offsets[member.request.name]
+            self._ascending.remove(self._spans.pop(member.request.name))
+
+    def lowest(self, group: Group, known: int = 0) -> int:
+        """Return the lowest base at which a group does not conflict with any placed request.
+
+        Parameters
+        ----------
+        known
+            An additional candidate for the base.
+        """
+        base = _gap(self._bounds(group), group.alignment)
+        special = [
+            (member, self._conflicts.requests[name], self.offsets[name])
+            for member in group.members
+            for name, overlaps in self._conflicts.sharing(member.request).items()
+            if name in self.offsets and _has_multiples(overlaps)
+        ]
+        if self._compatible(base, special):
             return base
-    raise AssertionError("there is room above all other requests")
+        # Multiples leave gaps between the bases that are possible, which is why not all are tried.
+        bounds = list(self._bounds(group))
+        for candidate in sorted({known, *self._borders(group)}):
+            free = not any(begin < candidate < end for begin, end in bounds)
+            if free and self._compatible(candidate, special):
+                return candidate
+        raise AssertionError("there is room above all other requests")
+
+    def _borders(self, group: Group) -> Iterator[int]:
+        """Yield the bases at which a conflict with a placed request can begin or end."""
+        for member in group.members:
+            for name, overlaps in self._conflicts.rivals(member.request).items():
+                if name not in self.offsets:
+                    continue
+                other, offset = self._conflicts.requests[name], self.offsets[name]
+                for wanted, step in _borders(member.request, other, offset, overlaps):
+                    yield from _aligned(wanted - member.delta, step, group.alignment)
+
+    def _compatible(self, base: int, special: Iterable[tuple[Member, Request, int]]) -> bool:
+        return all(
+            self._conflicts.compatible(member.request, base + member.delta, other, offset)
+            for member, other, offset in special
+        )
+
+    def _bounds(self, group: Group) -> Iterable[tuple[int, int]]:
+        """Return pairs of bases in ascending order; those strictly in between are ruled out.
+
+        Overlaps whose distance is a multiple of a number are left out.
+        """
+        parts: list[Iterable[tuple[int, int]]] = []
+        for member in group.members:
+            parts.append(self._disjoint(member))
+            shared = [
+                _collisions(member, self._spans[name], overlaps)
+                for name, overlaps in self._conflicts.sharing(member.request).items()
+                if name in self._spans and not _has_multiples(overlaps)
+            ]
+            if shared:
+                parts.append(sorted(shared))
+        return sorted(chain(*parts)) if len(parts) > 1 else parts[0]
+
+    def _disjoint(self, member: Member) -> Iterator[tuple[int, int]]:
+        """Yield the bounds that requests set which must be disjoint from a member."""
+        rivals = self._conflicts.rivals(member.request)
+        delta, reach = member.delta, member.delta + member.request.size
+        ascending = self._ascending
+        if len(rivals) < len(ascending) // _FEW:
+            ascending = sorted(self._spans[name] for name in rivals if name in self._spans)
+        for offset, end, name in ascending:
+            overlaps = rivals.get(name)
+            if overlaps is not None and not overlaps:
+                yield offset - reach, end - delta
 
 
-def _gap(bounds: Sequence[tuple[int, int]], alignment: int) -> int:
+def _has_multiples(overlaps: Sequence[Overlap]) -> bool:
+    return any(overlap.multiple > 1 for overlap in overlaps)
+
+
+def _collisions(
+    member: Member, span: tuple[int, int, str], overlaps: Sequence[Overlap]
+) -> tuple[int, int]:
+    """Return the bases between which a member collides with a request that it may overlap."""
+    offset, end, name = span
+    begin = offset - member.request.size
+    for overlap in overlaps:
+        if overlap.written == name:
+            end = min(end, offset + overlap.before)
+        else:
+            begin = max(begin, offset - overlap.before)
+    return begin - member.delta, end - member.delta
+
+
+def _gap(bounds: Iterable[tuple[int, int]], alignment: int) -> int:
     """Return the lowest aligned base that lies strictly inside none of the sorted `bounds`."""
     base = 0
     for begin, end in bounds:
         if base <= begin:
             break
-        base = max(base, -(-end // alignment) * alignment)
+        if base < end:
+            base = -(-end // alignment) * alignment
     return base
 
 

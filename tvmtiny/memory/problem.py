@@ -129,17 +129,17 @@ class Group:
     members: tuple[Member, ...]
     alignment: int
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes from the base to the end of the last member."""
         return max(m.delta + m.request.size for m in self.members)
 
-    @property
+    @cached_property
     def first(self) -> int:
         """First step of any member."""
         return min(m.request.first for m in self.members)
 
-    @property
+    @cached_property
     def last(self) -> int:
         """Last step of any member."""
         return max(m.request.last for m in self.members)
@@ -179,25 +179,37 @@ class Conflicts:
         outers = {i.inner: i.outer for i in problem.insides}
         self._related = {_pair(r, outer) for r in outers for outer in _chain(r, outers)}
         self._rivals = self._find_rivals(ordered)
+        self._sharing: dict[str, dict[str, tuple[Overlap, ...]]] = {r.name: {} for r in ordered}
+        for (one, other), overlaps in self._overlaps.items():
+            if other in self._rivals[one]:
+                self._sharing[one][other] = self._sharing[other][one] = overlaps
         self._check_groups()
 
     def _find_rivals(self, ordered: Sequence[Request]) -> dict[str, dict[str, tuple[Overlap, ...]]]:
         rivals: dict[str, dict[str, tuple[Overlap, ...]]] = {r.name: {} for r in ordered}
         sized = [r for r in ordered if r.size]
         for position, a in enumerate(sized):
+            mine, last = rivals[a.name], a.last
             for b in islice(sized, position + 1, None):
-                if b.first > a.last:
+                if b.first > last:
                     # All following requests begin later still.
                     break
-                pair = _pair(a.name, b.name)
-                if pair not in self._related:
-                    overlaps = self._overlaps.get(pair, ())
-                    rivals[a.name][b.name] = rivals[b.name][a.name] = overlaps
+                mine[b.name] = rivals[b.name][a.name] = ()
+        for one, other in self._related:
+            rivals[one].pop(other, None)
+            rivals[other].pop(one, None)
+        for (one, other), overlaps in self._overlaps.items():
+            if other in rivals[one]:
+                rivals[one][other] = rivals[other][one] = overlaps
         return rivals
 
     def rivals(self, request: Request) -> Mapping[str, tuple[Overlap, ...]]:
         """Return all requests that conflict with `request`, with the overlaps of `between`."""
         return self._rivals[request.name]
+
+    def sharing(self, request: Request) -> Mapping[str, tuple[Overlap, ...]]:
+        """Return the rivals of `request` with permitted overlaps."""
+        return self._sharing[request.name]
 
     def between(self, a: Request, b: Request) -> tuple[Overlap, ...] | None:
         """Return the permitted overlaps of two requests; None if they do not conflict at all."""
@@ -225,17 +237,19 @@ class Conflicts:
     @cached_property
     def cliques(self) -> Sequence[Sequence[Request]]:
         """Return, for each step, requests that must all be disjoint, the largest ones first."""
-        found: dict[tuple[str, ...], list[Request]] = {}
+        found: dict[frozenset[str], list[Request]] = {}
         apart = {
-            name: {other for other, overlaps in rivals.items() if not overlaps}
+            name: rivals.keys() - self._sharing[name].keys()
             for name, rivals in self._rivals.items()
         }
         for largest_first in self.alive:
-            chosen: dict[str, Request] = {}
+            chosen: list[Request] = []
+            names: set[str] = set()
             for request in largest_first:
-                if chosen.keys() <= apart[request.name]:
-                    chosen[request.name] = request
-            found[tuple(sorted(chosen))] = list(chosen.values())
+                if names <= apart[request.name]:
+                    chosen.append(request)
+                    names.add(request.name)
+            found[frozenset(names)] = chosen
         return list(found.values())
 
     def _check_groups(self) -> None:
