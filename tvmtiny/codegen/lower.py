@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 import tvm
 from tvm import s_tir, tirx
-from tvm.ir import PointerType, PrimType
+from tvm.ir import PointerType
 from tvm_ffi import StructuralKey, VisitInterrupt, structural_walk
 
 from tvmtiny.codegen.headers import header_text
@@ -189,17 +189,15 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
 
 
 @lru_cache(_KEPT_KERNELS)
-def _lower(function: StructuralKey, _: tuple[str, ...]) -> Kernel:
-    module = tvm.IRModule({_UNNAMED: function.key.with_attr("global_symbol", _UNNAMED)})
-    for lowering in _passes(opaque=HEADERS_ATTR in function.key.attrs):
-        module = lowering(module)
+def _lower(key: StructuralKey, _: tuple[str, ...]) -> Kernel:
+    function: tirx.PrimFunc = key.key
+    named = function.with_attrs({"global_symbol": _UNNAMED, "target": _target_with_host()})
+    module = _first_passes(function)(tvm.IRModule({_UNNAMED: named}))
     # Most functions have no branches that could be hoisted; the pass takes long to find that out.
     if _has_branches(module[_UNNAMED]):
         module = s_tir.transform.HoistIfThenElse()(module)
-    for lowering in _last_passes():
-        module = lowering(module)
-    lowered, workspaces = _plain_parameters(module[_UNNAMED])
-    return _printed(lowered, _UNNAMED, len(function.key.params) - 1, workspaces, lowered)
+    lowered, workspaces = _plain_parameters(_last_passes()(module)[_UNNAMED])
+    return _printed(lowered, _UNNAMED, len(function.params) - 1, workspaces, lowered)
 
 
 def _variable_names(function: tirx.PrimFunc) -> tuple[str, ...]:
@@ -242,11 +240,9 @@ def _printed(
     workspaces: tuple[Workspace, ...],
     lowered: tirx.PrimFunc,
 ) -> Kernel:
-    module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: function}))
+    module = _lower_intrinsics()(tvm.IRModule({symbol: function}))
     printed = _printer()(module, _target()).inspect_source()
-    attributes = {key: str(value) for key, value in lowered.attrs.items()}
-    kernel = _as_c99(printed, symbol, inputs, workspaces, attributes)
-    return replace(kernel, lowered=lowered)
+    return _as_c99(printed, symbol, inputs, workspaces, lowered)
 
 
 @cache
@@ -255,55 +251,95 @@ def _target() -> tvm.target.Target:
 
 
 @cache
+def _target_with_host() -> tvm.target.Target:
+    return _target().with_host(_target())
+
+
+@cache
+def _lower_intrinsics() -> tvm.ir.transform.Pass:
+    return tirx.transform.LowerIntrin()
+
+
+@cache
 def _printer() -> Callable[[tvm.IRModule, tvm.target.Target], tvm.runtime.Module]:
     return tvm.get_global_func("target.build.c")
 
 
-@cache
-def _pointer(dtype: str) -> PointerType:
-    return PointerType(PrimType(dtype))
-
-
-@cache
-def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
+def _first_passes(function: tirx.PrimFunc) -> tvm.ir.transform.Pass:
     """Return TVM's lowering pipeline until branches are hoisted.
 
-    Packed arguments and the host and device split are left out.
+    Packed arguments and the division into functions of host and device are left out.
+    """
+    if isinstance(function.body, s_tir.SBlockRealize):
+        # Schedules allocate all buffers in the outermost block.
+        return _passes_for_blocks(len(function.body.block.alloc_buffers) > 0)
+    allocated = [s for s in _statements(function) if isinstance(s, tirx.AllocBuffer)]
+    return _passes_for_loops(len(allocated) > 1)
+
+
+@cache
+def _passes_for_blocks(allocating: bool) -> tvm.ir.transform.Pass:
+    """Return the first passes for functions that TVM scheduled, as blocks in loops.
 
     Parameters
     ----------
-    opaque
-        Whether the function passes addresses of buffers to micro-kernels. Compaction is then left
-        out: it would shrink a buffer to the elements whose addresses are taken.
+    allocating
+        Whether blocks allocate buffers.
     """
     s, t = s_tir.transform, tirx.transform
-    return (
-        t.BindTarget(_target().with_host(_target())),
-        s.CanonicalizeLoop(),
-        s.LowerInitBlock(),
-        s.PlanAndUpdateBufferAllocationLocation(),
-        s.ConvertBlocksToOpaque(),
-        *(() if opaque else (s.CompactBufferAllocation(),)),
-        s.LowerMatchBuffer(),
-        t.StmtSimplify(),
-        s.LowerOpaqueBlock(),
-        t.FlattenBuffer(),
-        t.NarrowDataType(32),
-        s.LoopPartition(),
-        t.VectorizeLoop(True),
-        t.StorageRewrite(),
+    return tvm.transform.Sequential(
+        [
+            s.CanonicalizeLoop(),
+            s.LowerInitBlock(),
+            *((s.PlanAndUpdateBufferAllocationLocation(),) if allocating else ()),
+            s.ConvertBlocksToOpaque(),
+            *((s.CompactBufferAllocation(),) if allocating else ()),
+            s.LowerMatchBuffer(),
+            t.StmtSimplify(),
+            s.LowerOpaqueBlock(),
+            t.FlattenBuffer(),
+            t.NarrowDataType(32),
+            s.LoopPartition(),
+            t.VectorizeLoop(True),
+            t.StorageRewrite(),
+        ]
     )
 
 
 @cache
-def _last_passes() -> tuple[tvm.ir.transform.Pass, ...]:
+def _passes_for_loops(sharing: bool) -> tvm.ir.transform.Pass:
+    """Return the first passes for functions that were written as loops without blocks.
+
+    The loops start at 0 and have constant extents and 32-bit variables, and buffers have one
+    dimension. Such buffers are not compacted: that would shrink them to the elements whose
+    addresses are passed to micro-kernels.
+
+    Parameters
+    ----------
+    sharing
+        Whether several buffers are allocated, which can share memory.
+    """
     s, t = s_tir.transform, tirx.transform
-    return (
-        t.UnrollLoop(),
-        s.RenormalizeSplitPattern(),
-        t.StmtSimplify(),
-        s.RewriteUnsafeSelect(),
-        t.CommonSubexprElim(),
+    return tvm.transform.Sequential(
+        [
+            t.StmtSimplify(),
+            s.LowerOpaqueBlock(),
+            *((t.StorageRewrite(),) if sharing else ()),
+        ]
+    )
+
+
+@cache
+def _last_passes() -> tvm.ir.transform.Pass:
+    s, t = s_tir.transform, tirx.transform
+    return tvm.transform.Sequential(
+        [
+            t.UnrollLoop(),
+            s.RenormalizeSplitPattern(),
+            t.StmtSimplify(),
+            s.RewriteUnsafeSelect(),
+            t.CommonSubexprElim(),
+        ]
     )
 
 
@@ -313,7 +349,7 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
     declarations: list[tirx.Stmt] = []
 
     def add(buffer: tirx.Buffer) -> None:
-        pointer = tirx.Var(buffer.name, _pointer(str(buffer.dtype)))
+        pointer = tirx.Var(buffer.name, PointerType(buffer.ty.dtype))
         parameters.append(pointer)
         declarations.append(tirx.DeclBuffer(buffer, data=pointer))
 
@@ -364,14 +400,16 @@ def _as_c99(
     symbol: str,
     inputs: int,
     workspaces: tuple[Workspace, ...],
-    attributes: dict[str, str],
+    lowered: tirx.PrimFunc,
 ) -> Kernel:
     """Keep only the definition, and add const and restrict to its parameters."""
-    match = re.search(rf"TVM_DLL void {re.escape(symbol)}\(([^)]*)\) \{{", printed)
-    assert match is not None, printed
-    body = printed[match.end() :].rstrip()
+    _, found, definition = printed.rpartition(f"TVM_DLL void {symbol}(")
+    assert found, printed
+    listed, _, body = definition.partition(") {")
+    body = body.rstrip()
     _check_temporaries(body)
     words = set(re.findall(r"\w+", body))
+    attributes = lowered.attrs
     written = {"out": inputs, **{w.name: inputs + 1 + i for i, w in enumerate(workspaces)}}
     stated = parse_overlaps(attributes.get(OVERLAPS_ATTR, "[]"))
     # A small workspace lies on the stack, so the stated overlap does not apply.
@@ -379,7 +417,7 @@ def _as_c99(
     shared = {position for o in overlaps for position in (o.read, written[o.written])}
     assert all(o.read < inputs for o in overlaps), overlaps
     parameters, unused = [], ""
-    for position, parameter in enumerate(match[1].split(", ")):
+    for position, parameter in enumerate(listed.split(", ")):
         if "* " not in parameter:
             parameters.append(parameter)
             continue
@@ -405,6 +443,7 @@ def _as_c99(
         tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
         overlaps,
         tuned,
+        lowered,
     )
 
 
@@ -421,6 +460,8 @@ def _functions() -> Mapping[str, str]:
 
 def _use_what_is_only_written(body: str) -> str:
     """Mark local arrays as used that a simplification left without readers."""
+    if "];" not in body:
+        return body
     for line, name in re.findall(r"^( *\w+ (\w+)\[\d+\];)$", body, re.MULTILINE):
         mentions = len(re.findall(rf"\b{name}\b", body)) - 1
         writes = len(re.findall(rf"^ *{name}\[[^=;]*\] = ", body, re.MULTILINE))
@@ -436,6 +477,8 @@ def _check_temporaries(body: str) -> None:
     The printer keeps operands of min and max in temporaries, and reuses a temporary wherever the
     text of an operand repeats, even if the memory that it reads was written in between.
     """
+    if " v_" not in body:
+        return
     lines = body.splitlines()
     for name in re.findall(r"^ *\w+ (v_\w*) = .*\[", body, re.MULTILINE):
         uses = [line for line in lines if f"({name})" in line]
