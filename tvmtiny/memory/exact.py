@@ -79,6 +79,8 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
     solver.parameters.max_deterministic_time = time_limit
+    # These models are as small after one round of presolving as after the default of three.
+    solver.parameters.max_presolve_iterations = 1
     # Otherwise the solver replaces Python's handler of interrupts and does not restore it.
     solver.parameters.catch_sigint_signal = False
     status = solver.solve(model)
