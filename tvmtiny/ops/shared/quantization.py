@@ -94,13 +94,17 @@ def requantize(
     np.ndarray
         Scaled values as int64.
     """
-    shift = np.asarray(shift, np.int64)
-    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    shifted = (np.asarray(acc, np.int64) << left).astype(np.int32).astype(np.int64)
+    acc, shift = np.asarray(acc, np.int64), np.asarray(shift, np.int64)
+    if (shift > 0).any():
+        acc = (acc << np.maximum(shift, 0)).astype(np.int32).astype(np.int64)
     # Adding half and flooring equals gemmlowp's sign-dependent nudge and truncating division.
-    high = (shifted * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
-    mask = (np.int64(1) << right) - 1
-    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
+    high = acc * np.asarray(multiplier, np.int64)
+    high += 1 << 30
+    high >>= 31
+    right = np.maximum(-shift, 0)
+    # Without the smallest step, halves of negative numbers are rounded away from zero as well.
+    nudged = high - ((high < 0) & (right > 0))
+    return (nudged + ((np.int64(1) << right) >> 1)) >> right
 
 
 def requantize_once(
