@@ -110,6 +110,8 @@ def _scale(
 
     def solve_part(part: np.ndarray, gain: int, shifts: tuple[int, ...]) -> Scaling | None:
         def reference(acc: np.ndarray) -> np.ndarray:
+            if len(part) == channels:
+                return rounding(acc.T).T
             every = np.zeros((channels, acc.shape[1]), np.int64)
             every[part] = acc
             return rounding(every.T).T[part]
@@ -124,6 +126,7 @@ def _scale(
             shifts=shifts,
             limits=free_limits(node),
             nibbles=None if nibbles is None else nibbles[part],
+            identity=(rounding.identity, part.tobytes()),
         )
 
     gains = np.clip(np.floor(scales * (_GAIN_PER_SCALE * most / GAIN)), 1, most).astype(np.int64)

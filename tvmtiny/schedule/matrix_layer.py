@@ -163,6 +163,7 @@ def matrix_scaling(
         excess=excess,
         shifts=shifts,
         limits=free_limits(node),
+        identity=rounding.identity,
     )
 
 

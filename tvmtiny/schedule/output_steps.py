@@ -8,11 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-#: Of so many steps, one is enough to rule out most multipliers.
-_APART = 12
-
-#: Distance in accumulators, in most cases, from a step of TFLite's function to the exact one.
-_NEAR = 1
+#: Accumulators around a step of exact arithmetic, of which TFLite's function nearly always reaches
+#: the output at one, and not at the first.
+_AROUND = np.arange(-2, 2)
 
 #: Stands for a missing bound of an initial accumulator.
 FAR = 2**62
@@ -38,17 +36,6 @@ class Steps:
     nibbles: np.ndarray | None = None
 
     @cached_property
-    def few(self) -> Steps:
-        """Some of the steps, without `nibbles`."""
-        return Steps(
-            self.outputs[::_APART],
-            self.at[:, ::_APART],
-            self.below[:, ::_APART],
-            self.taken_at_once[:, ::_APART],
-            self.never_taken[:, ::_APART],
-        )
-
-    @cached_property
     def constant(self) -> np.ndarray:
         """Channels whose output never changes."""
         return np.asarray((self.taken_at_once | self.never_taken).all(axis=1))
@@ -63,8 +50,8 @@ def find_steps(
 ) -> Steps:
     """Find all steps within `limits` by bisection; the arrays have the shape ``(channels, 1)``.
 
-    A step lies within a few accumulators of its place in exact arithmetic, where the bisection
-    starts. If the function's values contradict that, it starts with the whole range.
+    A step lies within a few accumulators of its place in exact arithmetic, all of which are tried
+    at once. Steps that lie elsewhere are sought in the whole range.
     """
     outputs = np.arange(limits[0] + 1, limits[1] + 1)
     origin = np.clip(0, low, high)
@@ -72,13 +59,17 @@ def find_steps(
     least, at_origin, most = values[:, :1], values[:, 1:2], values[:, 2:]
     zero_point = at_origin - np.rint(origin * scales)
     ideal = np.ceil((outputs - 0.5 - zero_point) / np.maximum(scales, 2.0**-60))
-    first = np.clip(ideal - _NEAR, low, high + 1).astype(np.int64)
-    last = np.clip(ideal + _NEAR, low, high + 1).astype(np.int64)
-    first = np.where(reference(np.clip(first - 1, low, high)) < outputs, first, low)
-    last = np.where(reference(np.minimum(last, high)) >= outputs, last, high + 1)
+    first = np.clip(ideal, low, high + 1).astype(np.int64)
+    around = first[:, None] + _AROUND[:, None]
+    around = np.minimum(np.maximum(around, low[:, None]), high[:, None])
+    values = reference(around.reshape(len(low), -1)).reshape(around.shape)
+    reached = values >= outputs
+    first += _AROUND[-1] + 1 - reached.sum(axis=1)
     taken_at_once, never_taken = outputs <= least, outputs > most
     first = np.where(taken_at_once, low, np.where(never_taken, high + 1, first))
-    last = np.where(taken_at_once, low, np.where(never_taken, high + 1, last))
+    elsewhere = (reached[:, 0] | ~reached[:, -1]) & ~(taken_at_once | never_taken)
+    last = np.where(elsewhere, high, first)
+    first = np.where(elsewhere, low, first)
     while np.any(first < last):
         middle = (first + last) >> 1
         reached = reference(np.minimum(middle, high)) >= outputs
@@ -88,8 +79,8 @@ def find_steps(
         outputs,
         np.minimum(first, high),
         np.clip(first - 1, low, high),
-        first <= low,
-        first > high,
+        taken_at_once,
+        never_taken,
     )
 
 

@@ -75,5 +75,12 @@ def solve_products(
     bounds = np.array([corners.min()]), np.array([corners.max()])
     zero = np.zeros(1, np.int64)
     return solve(
-        reference, np.array([scale]), bounds, zero, gain=gain, shifts=shifts, limits=limits
+        reference,
+        np.array([scale]),
+        bounds,
+        zero,
+        gain=gain,
+        shifts=shifts,
+        limits=limits,
+        identity=(multiplier, node.output.zero_point),
     )

@@ -12,8 +12,7 @@ and an output that is not clamped at its zero point), two more instructions add 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -24,8 +23,14 @@ from tvmtiny.schedule.scaling import Scaling
 #: Shifts in the order of trial: common shifts come first, so that layers share micro-kernels.
 SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 3, 23, 2)
 
-#: Offsets from the nearest multiplier to try, the smallest first.
-_NEIGHBOURS = sorted(range(-24, 25), key=abs)
+#: Largest offset from the nearest multiplier to try.
+_FARTHEST = 24
+
+#: Offsets from the nearest multiplier, the smallest first.
+_NEIGHBOURS = np.array(sorted(range(-_FARTHEST, _FARTHEST + 1), key=abs))
+
+#: More multipliers to try for channels whose output never changes.
+_POWERS = 1 << np.arange(30, 4, -1)
 
 #: Number of multipliers that are tried for all channels at once, before single channels.
 _TOGETHER = 9
@@ -37,9 +42,9 @@ _KEPT_SOLUTIONS = 512
 _WHOLE = (-128, 127)
 
 
-#: Cache of solutions by a hash of their inputs: the same layer for another CPU or goal, and the
-#: same candidate of another node, are solved once.
-_solutions: dict[bytes, Scaling | None] = {}
+#: Cache of solutions by their inputs: the same layer for another CPU or goal, and the same
+#: candidate of another node, are solved once.
+_solutions: dict[tuple[Hashable, ...], Scaling | None] = {}
 
 
 def solve(
@@ -53,6 +58,7 @@ def solve(
     shifts: tuple[int, ...] = SHIFTS,
     limits: tuple[int, int] = _WHOLE,
     nibbles: np.ndarray | None = None,
+    identity: Hashable = None,
 ) -> Scaling | None:
     """Find initial accumulators and multipliers so that both instructions equal `reference`.
 
@@ -78,6 +84,9 @@ def solve(
     nibbles
         The lower 4 bits that initial accumulators must have, ``(channels,)``: kernels read a
         weight from there. Constants that round by sign do not have them.
+    identity
+        A value that equal references share, and different ones do not; None for a reference that
+        is asked for once.
 
     Returns
     -------
@@ -87,6 +96,33 @@ def solve(
     low, high = (np.asarray(bound, np.int64) for bound in reach)
     bias = np.asarray(bias, np.int64)[:, None]
     extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
+
+    def found() -> Scaling | None:
+        return _solve(reference, scales, low, high, bias, gain, extra, shifts, limits, nibbles)
+
+    if identity is None:
+        return found()
+    arrays = (scales, low, high, bias, extra, *(() if nibbles is None else (nibbles,)))
+    key = identity, gain, shifts, limits, *(array.tobytes() for array in arrays)
+    if key not in _solutions:
+        if len(_solutions) == _KEPT_SOLUTIONS:
+            _solutions.clear()
+        _solutions[key] = found()
+    return _solutions[key]
+
+
+def _solve(
+    reference: Reference,
+    scales: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    bias: np.ndarray,
+    gain: int,
+    extra: np.ndarray,
+    shifts: tuple[int, ...],
+    limits: tuple[int, int],
+    nibbles: np.ndarray | None,
+) -> Scaling | None:
     if limits[0] >= limits[1] or (
         limits == _WHOLE and _is_clamped_early(reference, scales, low, high, gain, shifts)
     ):
@@ -107,21 +143,12 @@ def solve(
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
+    found = _solve_plain(hardware, ends, scales / gain, shifts)
+    if found is not None:
+        return found
     at_zero = reference(np.tile(np.array([0, -1]), (len(low), 1)))
-    # The first accumulator behind each step stands for all else that is known of the step.
-    first = steps.at + steps.never_taken
-    last = np.zeros(0) if hardware.nibbles is None else hardware.nibbles
-    key = _digest(gain, shifts, limits, scales, low, high, bias, extra, last, first, at_zero)
-    if key not in _solutions:
-        if len(_solutions) == _KEPT_SOLUTIONS:
-            _solutions.clear()
-        start = gain * bias[:, 0] - extra[:, 0]
-        found = _solve_plain(hardware, ends, scales / gain, shifts)
-        if found is None:
-            points = signed_points(at_zero, steps, low, high, limits)
-            found = solve_by_sign(points, low, high, start, scales, gain)
-        _solutions[key] = found
-    return _solutions[key]
+    points = signed_points(at_zero, steps, low, high, limits)
+    return solve_by_sign(points, low, high, gain * bias[:, 0] - extra[:, 0], scales, gain)
 
 
 def _is_clamped_early(
@@ -139,7 +166,7 @@ def _is_clamped_early(
     output, because every multiplier that is tried is at least half of the nominal one. No solution
     is then exact.
     """
-    if np.min(scales) / gain * 2.0 ** (32 + min(shifts)) < 2 * max(_NEIGHBOURS):
+    if np.min(scales) / gain * 2.0 ** (32 + min(shifts)) < 2 * _FARTHEST:
         return False
     apart = np.ceil(2 / scales).astype(np.int64) + 2
     below, above = low + apart, high - apart
@@ -153,56 +180,46 @@ def _is_clamped_early(
     return bool((varies & (least | most)).any())
 
 
-def _digest(
-    gain: int, shifts: tuple[int, ...], limits: tuple[int, int], *arrays: np.ndarray
-) -> bytes:
-    found = hashlib.sha256(repr((gain, shifts, limits)).encode())
-    for array in arrays:
-        found.update(repr((array.dtype, array.shape)).encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.digest()
-
-
 def _solve_plain(
     steps: Steps, ends: np.ndarray, scales: np.ndarray, shifts: tuple[int, ...]
 ) -> Scaling | None:
-    probe, left = 0, _possible(steps, scales, shifts, 0)
-    while left:
-        found, failed = _solve_shift(steps, ends, scales, left[0], probe)
+    possible, probe = _possible(steps, scales, shifts)
+    for shift in possible:
+        found, probe = _solve_shift(steps, ends, scales, shift, probe)
         if found is not None:
             return found
-        left = left[1:]
-        if failed != probe:
-            probe, left = failed, _possible(steps, scales, left, failed)
     return None
 
 
-def _possible(
-    steps: Steps, scales: np.ndarray, shifts: Sequence[int], channel: int
-) -> Sequence[int]:
-    """Return those of `shifts` for which a few steps of a channel do not rule out a solution."""
-    fitting = [s for s in shifts if _nominal(scales.max(), s) < 2**31 - max(_NEIGHBOURS)]
-    m = [_candidates(steps, _nominal(scales[channel], s).item(), channel) for s in fitting]
-    if not m:
-        return []
-    least, most = _bounds(
-        steps.few,
-        np.full(sum(map(len, m)), channel),
-        np.maximum(np.concatenate(m), 1)[:, None],
-        np.repeat(fitting, len(m[0]))[:, None],
-    )
-    possible = np.any((least <= most).reshape(len(m), -1), axis=1)
-    return [s for s, allowed in zip(fitting, possible.tolist(), strict=True) if allowed]
+def _possible(steps: Steps, scales: np.ndarray, shifts: Sequence[int]) -> tuple[list[int], int]:
+    """Return shifts that exact arithmetic does not rule out, and the most demanding channel.
+
+    With the multiplier that `scales` demand, each step bounds the initial accumulator to an
+    interval. Multipliers that are tried are so close that they hardly move the intervals.
+    """
+    largest = float(scales.max())
+    shifts = [s for s in shifts if round(largest * 2.0 ** (32 + s)) < 2**31 - _FARTHEST]
+    places = steps.outputs / np.maximum(scales, 2.0**-60)[:, None]
+    least = np.where(steps.never_taken, -np.inf, places - steps.at).max(axis=1)
+    most = np.where(steps.taken_at_once, np.inf, places - steps.below).min(axis=1)
+    apart = np.where(steps.constant, -np.inf, least - most)
+    farthest = np.maximum(-places[:, 0], places[:, -1])
+    nominal = scales * 2.0 ** (32 + np.array(shifts, np.float64)[:, None])
+    change = _FARTHEST + 1
+    moved = farthest * change / np.maximum(nominal - change, 2.0**-60)
+    possible = (apart <= 2 * moved + 1).all(axis=1)
+    left = [s for s, allowed in zip(shifts, possible.tolist(), strict=True) if allowed]
+    return left, int(apart.argmax())
 
 
 def _nominal(scales: np.ndarray, shift: int) -> np.ndarray:
     return np.asarray(np.rint(scales * 2.0 ** (32 + shift)))
 
 
-def _candidates(steps: Steps, nominal: float, channel: int) -> np.ndarray:
+def _candidates(steps: Steps, nominal: int, channel: int) -> np.ndarray:
     """Return the multipliers to try for one channel, of which some may not be positive."""
-    powers = [2**exponent for exponent in range(30, 4, -1) if steps.constant[channel]]
-    return np.array([*(int(nominal) + neighbour for neighbour in _NEIGHBOURS), *powers])
+    near = nominal + _NEIGHBOURS
+    return np.concatenate([near, _POWERS]) if steps.constant[channel] else near
 
 
 def _solve_shift(
@@ -213,7 +230,7 @@ def _solve_shift(
     Parameters
     ----------
     probe
-        The channel to try first: one that had no solution for another shift.
+        The channel to try first: a demanding one, or one without a solution for another shift.
 
     Returns
     -------
@@ -223,7 +240,7 @@ def _solve_shift(
     nominal = _nominal(scales, shift).astype(np.int64)
 
     def solve_alone(channel: int) -> tuple[int, int] | None:
-        every = _candidates(steps, nominal[channel].item(), channel)
+        every = _candidates(steps, nominal[channel], channel)
         exact, chosen = _exact(steps, ends, np.full(len(every), channel), every, shift)
         return (chosen[exact.argmax()], every[exact.argmax()]) if exact.any() else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,20 @@ class OutputRounding(ABC):
     def scales(self) -> np.ndarray:
         """Output steps per accumulator step: float64, one per channel or one for all."""
 
+    @property
+    def identity(self) -> Hashable:
+        """A value that equal mappings share, and different ones do not."""
+        values = vars(self).values()
+        arrays = ((v.dtype.char, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
+        return type(self), *arrays
+
     @abstractmethod
     def scaled(self, acc: np.ndarray) -> np.ndarray:
         """Round outputs without the zero point: int64; channels are the last axis of `acc`."""
 
     def __call__(self, acc: np.ndarray) -> np.ndarray:
         """Compute clamped outputs: int64; channels are the last axis of `acc`."""
-        return np.clip(self.scaled(acc) + self.zero_point, *self.output_range)
+        return (self.scaled(acc) + self.zero_point).clip(*self.output_range)
 
 
 @dataclass(frozen=True, eq=False)

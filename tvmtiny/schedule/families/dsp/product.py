@@ -159,6 +159,7 @@ def _scale(node: Node) -> Scaling | None:
         (np.array([low]), np.array([high])),
         np.array([0]),
         gain=_GAIN,
+        identity=rounding.identity,
     )
 
 
