@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -199,22 +200,36 @@ def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
         step may repeat pixels of the one before. Groups of channels are separate steps.
     """
     inputs = node.input(0)
-    positions = np.arange(layer.pixels)
-    first_write = positions // pixels
-    last_step = np.where(positions >= layer.pixels - pixels, first_write[-1], first_write)
-    depth = inputs.shape[-1] if layer.geometry is not None else layer.depth
-    last_read = np.full(inputs.elements // depth, -1)
-    if layer.geometry is None:
+    sizes = layer.pixels, layer.depth, layer.channels, layer.groups
+    return _patch_distance(layer.geometry, inputs.shape, *sizes, pixels)
+
+
+@lru_cache(maxsize=4096)
+def _patch_distance(
+    geometry: Window | None,
+    inputs: tuple[int, ...],
+    positions: int,
+    depth: int,
+    channels: int,
+    groups: int,
+    pixels: int,
+) -> int:
+    first_write = np.arange(positions) // pixels
+    last_step = first_write.copy()
+    last_step[max(positions - pixels, 0) :] = first_write[-1]
+    part = inputs[-1] if geometry is not None else depth
+    last_read = np.full(prod(inputs) // part, -1)
+    if geometry is None:
         last_read[:] = last_step
     else:
-        read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
-    groups = np.arange(layer.groups)
+        read_patches(last_read, last_step, geometry, inputs[0])
+    each_group = np.arange(groups)
 
-    def by_channel(steps: np.ndarray, channels: int) -> np.ndarray:
-        each = np.where(steps[:, None] < 0, -1, steps[:, None] * layer.groups + groups)
-        return np.repeat(each.ravel(), channels // layer.groups)
+    def by_channel(steps: np.ndarray, count: int) -> np.ndarray:
+        each = np.where(steps[:, None] < 0, -1, steps[:, None] * groups + each_group)
+        return np.repeat(each.ravel(), count // groups)
 
-    return smallest_distance(by_channel(last_read, depth), by_channel(first_write, layer.channels))
+    return smallest_distance(by_channel(last_read, part), by_channel(first_write, channels))
 
 
 def split_groups(count: int, limit: int) -> tuple[int, int, int]:

@@ -42,6 +42,9 @@ _SMALL_SHARE, _SHORT = 0.125, 4
 #: Proven channels by length of chunks; all candidates of a layer need the same proofs.
 _proven: WeakKeyDictionary[Layer, dict[tuple[Proof, int], np.ndarray]] = WeakKeyDictionary()
 
+#: Results of `by_chunk`; candidates that unroll more or less share them.
+_assigned: WeakKeyDictionary[Layer, dict[Hashable, dict[int, list[int]]]] = WeakKeyDictionary()
+
 
 @dataclass(frozen=True)
 class ChunkPart:
@@ -123,9 +126,15 @@ def by_chunk(
         Channels by chunk length.
     """
     chunks = (chunk for chunk in (*LONG_CHUNKS, *CHUNKS) if chunk <= longest)
-    able = {chunk: proven_channels(layer, proof, chunk) for chunk in chunks}
-    costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
-    return cheapest_classes(costs, most)
+    each = {chunk: cost(chunk) for chunk in chunks}
+    known, key = _assigned.setdefault(layer, {}), (proof, most, *each.items())
+    if key not in known:
+        costs = {
+            chunk: np.where(proven_channels(layer, proof, chunk), one, np.inf)
+            for chunk, one in each.items()
+        }
+        known[key] = cheapest_classes(costs, most)
+    return known[key]
 
 
 def cheapest_classes(costs: Mapping[Class, np.ndarray], most: int) -> dict[Class, list[int]]:
