@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from zlib import crc32
 
-from tvm import tirx
+from tvm import ir, tirx
 
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.primfunc_attributes import (
@@ -22,6 +22,10 @@ from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 
 #: An index or another argument of a call.
 Argument = Expression | int
+
+#: What `tirx.address_of` and `tirx.call_extern` would look up by name for each of their calls.
+_ADDRESS_OF, _CALL_EXTERN = ir.Op.get("tirx.address_of"), ir.Op.get("tirx.call_extern")
+_VOID = ir.PrimType("void")
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,19 @@ def parse_divisible(text: str) -> dict[str, Divisible]:
 
 def buffer(name: str, elements: int, dtype: str) -> tirx.Buffer:
     """Declare a flat parameter or workspace."""
-    return tirx.decl_buffer((elements,), dtype, name=name)
+    # A layout would state what a flat buffer is anyway, and takes as long to make as the buffer.
+    return tirx.decl_buffer((elements,), dtype, name=name, layout=None)
 
 
 def address(of: tirx.Buffer, index: Argument = 0) -> Expression:
     """Return the address of an element; it may be one past the end."""
-    return tirx.address_of(of[index])
+    element = of[index]
+    return ir.Call(_ADDRESS_OF, [element], ret_ty=ir.PointerType(element.ty))
 
 
 def call(name: str, *arguments: Argument) -> tirx.Stmt:
     """Make a call of a micro-kernel."""
-    return tirx.Evaluate(tirx.call_extern("void", name, *arguments))
+    return tirx.Evaluate(ir.Call(_CALL_EXTERN, [name, *arguments], ret_ty=_VOID))
 
 
 def loop(extent: int, name: str, body: Callable[[Argument], Sequence[tirx.Stmt]]) -> tirx.Stmt:
