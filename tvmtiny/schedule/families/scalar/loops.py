@@ -14,8 +14,8 @@ from math import prod
 
 from tvm import tirx
 from tvm.s_tir import Schedule
-from tvm_ffi import structural_equal
 
+from tvmtiny.schedule.families.scalar.stages import read_in_step, reduces, stages_of
 from tvmtiny.schedule.families.scalar.unchecked import open_schedule
 from tvmtiny.schedule.implementation import OVERLAPS_ATTR, Decision, Decisions, Sketch
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
@@ -79,17 +79,22 @@ def schedule_scalar(
         The description names the decisions, for reports and comments. The decisions are those
         that were made.
     """
-    schedule = open_schedule(function)
-    overlaps = [Overlap("out", position, 0) for position in _read_in_step(schedule)]
+    stages = stages_of(function)
+    overlaps = [Overlap("out", position, 0) for position in read_in_step(function, stages)]
     rule = _rule(function, operator)
-    if rule is None:
-        reduces = operator in _REDUCTIONS and _has(schedule, "acc")
-        chosen: Decisions = {}
-        description = _reduction(schedule) if reduces else _plain(schedule)
-    else:
-        chosen = rule.open(schedule, cpu)[1] if decisions is None else decisions
-        description = rule.apply(schedule, chosen)
-    made = schedule.mod["main"]
+    accumulates = operator in _REDUCTIONS and any(stage.name_hint == "acc" for stage in stages)
+    chosen: Decisions = {}
+    description, made = "", function
+    if rule is not None or accumulates or any(reduces(stage) for stage in stages):
+        schedule = open_schedule(function)
+        if rule is not None:
+            chosen = rule.open(schedule, cpu)[1] if decisions is None else decisions
+            description = rule.apply(schedule, chosen)
+        elif accumulates:
+            _reduction(schedule)
+        else:
+            _plain(schedule)
+        made = schedule.mod["main"]
     if overlaps:
         made = made.with_attr(OVERLAPS_ATTR, overlaps_attribute(overlaps))
     return made, f"scalar{description}", {**_SKETCH, **chosen}
@@ -102,33 +107,6 @@ def _rule(function: tirx.PrimFunc, operator: str) -> _Rule | None:
     return None if rule is _ELEMENTWISE and not _is_flat(function) else rule
 
 
-def _read_in_step(schedule: Schedule) -> list[int]:
-    """Return the positions of parameters whose elements are read just before they are overwritten.
-
-    This holds if a single stage computes the output, element by element, from the elements at the
-    same place.
-    """
-    (*first, out) = schedule.get_child_blocks(schedule.get_sblock("root"))
-    block = schedule.get(out)
-    if first or any(v.iter_type != tirx.IterVar.DataPar for v in block.iter_vars):
-        return []
-    (written,) = block.writes
-    return [
-        position
-        for position, parameter in enumerate(schedule.mod["main"].params[:-1])
-        for read in block.reads
-        if read.source.name == parameter.name
-        and str(read.source.dtype) == str(written.source.dtype)
-        and structural_equal(read.source.shape, written.source.shape)
-        and all(
-            int(extent) == 1 or structural_equal(reads, writes)
-            for extent, reads, writes in zip(
-                written.source.shape, read.region, written.region, strict=True
-            )
-        )
-    ]
-
-
 def scalar_space(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[Sketch, ...]:
     """Return the open decisions for `function`; no sketch if there is nothing to decide."""
     rule = _rule(function, operator)
@@ -137,17 +115,16 @@ def scalar_space(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[Sket
     return (Sketch("scalar", rule.open(open_schedule(function), cpu)[0]),)
 
 
-def _plain(schedule: Schedule) -> str:
+def _plain(schedule: Schedule) -> None:
     reduction = int(tirx.IterVar.CommReduce)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         kinds = [v.iter_type for v in schedule.get(block).iter_vars]
         if reduction in kinds:
             # Otherwise the innermost loop would set the initial value under a condition.
             schedule.decompose_reduction(block, schedule.get_loops(block)[kinds.index(reduction)])
-    return ""
 
 
-def _reduction(schedule: Schedule) -> str:
+def _reduction(schedule: Schedule) -> None:
     """Compute elements of the output one by one, so that accumulators need no memory."""
     acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
     reduction = int(tirx.IterVar.CommReduce)
@@ -155,7 +132,6 @@ def _reduction(schedule: Schedule) -> str:
     schedule.compute_at(acc, schedule.get_loops(out)[-1], preserve_unit_loops=True)
     if reduction in kinds:
         schedule.decompose_reduction(acc, schedule.get_loops(acc)[-kinds.count(reduction)])
-    return ""
 
 
 def _open_convolution(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
