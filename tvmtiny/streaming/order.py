@@ -30,28 +30,6 @@ _FAR = 1 << 30
 _Work = tuple[Kind | None, int | str, int, int]
 
 
-def schedule(segment: Segment, rows: Sequence[int], shared: bool = False) -> Schedule:
-    """Order the work of a segment.
-
-    Parameters
-    ----------
-    rows
-        How many rows each layer computes at a time; for a fold, how many rows it adds up.
-    shared
-        Whether rows of tensors with a single reader move into windows that share memory with each
-        other, so that rings hold only the rows between two windows. This takes additional copies of
-        rows.
-
-    Raises
-    ------
-    MisalignedError
-        If a row that a kernel reads or writes would lie at an odd address.
-    """
-    run = _Run(segment, tuple(rows), shared)
-    run.order()
-    return run.schedule()
-
-
 @dataclass
 class _State:
     """Rows first..first+count-1 of a tensor are in memory; `unused` slots precede them."""
@@ -61,28 +39,48 @@ class _State:
     capacity: int
     unused: int = 0
     made: int = 0
-    alive: list[tuple[int, int]] = field(default_factory=list)
+    #: The first and the last event of each time during which rows are needed.
+    begun: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+    def keep(self, begun: int, ended: int) -> None:
+        """Note that rows are needed from one event to another."""
+        self.begun.append(begun)
+        self.ended.append(ended)
 
 
-class _Run:
-    def __init__(self, segment: Segment, rows: tuple[int, ...], shared: bool) -> None:
-        self._segment, self._rows, self._shared = segment, rows, shared
+class Order:
+    """The order of the work of a segment.
+
+    Parameters
+    ----------
+    rows
+        How many rows each layer computes at a time; for a fold, how many rows it adds up.
+    """
+
+    def __init__(self, segment: Segment, rows: Sequence[int]) -> None:
+        self._segment, self._rows = segment, tuple(rows)
         self._layers, self._tensors = segment.layers, segment.tensors
         self._producers, self._readers = segment.producers, segment.readers
         self._top = segment.tops
+        #: The names and heights of each layer's inputs, and the name and height of its output.
+        self._inputs = [
+            [(name, self._tensors[name].height) for name in layer.reads] for layer in self._layers
+        ]
+        self._outputs = [
+            (layer.writes, self._tensors[layer.writes].height) for layer in self._layers
+        ]
         #: Number of output rows that each layer has computed, or of input rows that it has added
         #: up; and the first input row that it still needs.
         self._done = [0] * len(rows)
         self._lows = [0] * len(rows)
         #: Kind, layer or tensor, first row and number of rows of each event, in order.
         self._order: list[_Work] = []
-        self._windows = Windows(
-            {
-                name: WindowRows(t, self._producers.get(name, 0), self._readers[name][0])
-                for name, t in self._tensors.items()
-                if self._is_shared(name)
-            }
-        )
+        self._windows = Windows({})
+        self._states = self._begin()
+        self._demand()
+        #: The number of rows that each ring must hold.
+        self._capacities = {name: state.capacity for name, state in self._states.items()}
 
     def _begin(self) -> dict[str, _State]:
         for layer in range(len(self._rows)):
@@ -97,8 +95,8 @@ class _Run:
         return states
 
     def _is_shared(self, name: str) -> bool:
-        """Whether rows of a tensor move into a window that shares memory."""
-        if not self._shared or name in self._segment.whole:
+        """Whether rows of a tensor can move into a window that shares memory."""
+        if name in self._segment.whole:
             return False
         rules = [self._layers[k].rule for k in self._readers[name]]
         return len(rules) == 1 and not rules[0].fold and rules[0].reach >= rules[0].stride
@@ -109,7 +107,7 @@ class _Run:
         rule = self._layers[layer].rule
         if rule.fold:
             self._lows[layer] = done
-        elif done >= self._tensors[self._layers[layer].writes].height:
+        elif done >= self._outputs[layer][1]:
             self._lows[layer] = _FAR
         else:
             self._lows[layer] = rule.low(done)
@@ -127,9 +125,8 @@ class _Run:
         low = self._lows[layer]
         return max(low, 0) if self._layers[layer].rule.clips else low
 
-    def order(self) -> None:
+    def _demand(self) -> None:
         """Determine the order of events, and how many rows each ring must hold."""
-        self._states = self._begin()
         for layer in (len(self._rows) - 1, *range(len(self._rows))):
             # The last layer demands the rows that it needs; rows that no layer needs come at the
             # end.
@@ -160,20 +157,20 @@ class _Run:
             assert self._step(self._producers[name])
 
     def _need(self, layer: int, end: int) -> None:
-        for name in self._layers[layer].reads:
+        clips = self._layers[layer].rule.clips
+        for name, height in self._inputs[layer]:
             state = self._states[name]
-            if self._layers[layer].rule.clips:
-                end = min(end, self._tensors[name].height)
+            if clips:
+                end = min(end, height)
             while state.first + state.count < end:
                 self._make(name)
 
     def _step(self, layer: int) -> bool:
         """Compute the next rows; returns False if all rows are computed."""
         rule, done = self._layers[layer].rule, self._done[layer]
-        name = self._layers[layer].writes
         if rule.fold:
             return self._fold(layer)
-        height = self._tensors[name].height
+        name, height = self._outputs[layer]
         if done >= height:
             return False
         rows = min(self._rows[layer], height - done)
@@ -213,13 +210,32 @@ class _Run:
         self._advance(layer, rows)
         return True
 
-    def schedule(self) -> Schedule:
-        """Place the rows of all events, now that the sizes of the rings are known."""
-        capacities = {name: state.capacity for name, state in self._states.items()}
+    def schedule(self, shared: bool = False) -> Schedule:
+        """Place the rows of all events, now that the sizes of the rings are known.
+
+        Parameters
+        ----------
+        shared
+            Whether rows of tensors with a single reader move into windows that share memory with
+            each other, so that rings hold only the rows between two windows. This takes additional
+            copies of rows.
+
+        Raises
+        ------
+        MisalignedError
+            If a row that a kernel reads or writes would lie at an odd address.
+        """
+        self._windows = Windows(
+            {
+                name: WindowRows(t, self._producers.get(name, 0), self._readers[name][0])
+                for name, t in self._tensors.items()
+                if shared and self._is_shared(name)
+            }
+        )
         self._states = self._begin()
         for name, state in self._states.items():
-            state.capacity = capacities[name]
-        whole = self._segment.whole
+            state.capacity = self._capacities[name]
+        whole, windows = self._segment.whole, self._windows.rows
         events: list[Event] = []
         steps: list[int] = []
         before: list[Move | Fill] = []
@@ -232,19 +248,14 @@ class _Run:
         written: dict[str, dict[int, int]] = {name: {} for name in self._tensors}
         for kind, what, row, rows in self._order:
             number = len(events)
-            if kind is None and what in self._windows:
-                # The row is filled in the window when it is read.
-                continue
-            if kind is not None:
-                column = 0 if kind is Kind.TAKE else int(what)
-                self._windows.follow(column, number, self._needed, before)
             if kind is None or kind is Kind.TAKE:
                 name = str(what)
-                if name in self._windows:
-                    slot = self._windows[name].write(row, rows, self._needed(name), before)
-                    self._windows[name].drop(self._needed(name))
-                else:
-                    slot = self._place(name, rows, before)
+                if kind is None and name in windows:
+                    # The row is filled in the window when it is read.
+                    continue
+                if kind is not None:
+                    self._windows.follow(0, number, self._needed, before)
+                slot = self._write(name, row, rows, before)
                 written[name][row] = number
                 if kind is None:
                     before.append(Fill(name, slot))
@@ -254,66 +265,69 @@ class _Run:
                 before = []
                 continue
             layer = int(what)
-            rule, output = self._layers[layer].rule, self._layers[layer].writes
+            rule, inputs = self._layers[layer].rule, self._inputs[layer]
+            output = self._layers[layer].writes
+            self._windows.follow(layer, number, self._needed, before)
             low, high = rule.span(row, rows)
             reads: list[int | None] = []
             above = below = 0
-            for name in self._layers[layer].reads if kind is not Kind.FINISH else ():
-                height = self._tensors[name].height
-                if name in last_read or rule.clips:
+            for name, height in inputs if kind is not Kind.FINISH else ():
+                last = last_read.get(name)
+                if last is not None or rule.clips:
                     # A window may lie outside as a whole.
                     above = min(max(-low, 0), high - low)
                     below = min(max(high - height, 0), high - low - above)
                 if rule.clips:
                     low, high = max(low, 0), min(high, height)
-                if name in self._windows:
-                    slot = self._windows[name].read(low, high, before)
+                if name in windows:
+                    slot = windows[name].read(low, high, before)
                     self._check(name, slot)
                     reads.append(slot)
                     continue
                 reads.append(self._read(name, low))
-                if name in last_read:
-                    last_read[name][max(low, 0) : min(high, height)] = number
+                if last is not None:
+                    last[max(low, 0) : min(high, height)] = number
                 elif name not in whole:
-                    self._use(name, low, high, number, written[name])
+                    # Rows are written in ascending order, so the first one is the oldest.
+                    begun = written[name].get(low, 0) if low < high else number
+                    self._states[name].keep(begun, number)
             writes = None
             if kind is Kind.CALL:
                 if output in whole:
                     self._check(output, row)
                 else:
-                    if output in self._windows:
-                        needed = self._needed(output)
-                        writes = self._windows[output].write(row, rows, needed, before)
-                        self._windows[output].drop(needed)
-                    else:
-                        writes = self._place(output, rows, before)
-                        self._states[output].alive.append((number, number))
+                    writes = self._write(output, row, rows, before)
+                    if output not in windows:
+                        self._states[output].keep(number, number)
                     self._check(output, writes)
-                    for made in range(row, row + rows):
-                        written[output][made] = number
+                    written[output].update(dict.fromkeys(range(row, row + rows), number))
             if output == self._segment.output and kind is not Kind.FOLD:
                 first_write[row : row + rows] = number
             self._advance(layer, rows)
-            for name in self._layers[layer].reads:
-                if name in self._windows:
-                    self._windows[name].drop(self._needed(name))
-            events.append(
-                Event(
-                    *(kind, layer, row, rows, tuple(before), tuple(reads), writes),
-                    *(above, below, rule.variant(row, rows)),
-                )
-            )
+            if windows:
+                for name, _ in inputs:
+                    if name in windows:
+                        windows[name].drop(self._needed(name))
+            places = tuple(before), tuple(reads), writes
+            outside = above, below, rule.variant(row, rows)
+            events.append(Event(kind, layer, row, rows, *places, *outside))
             steps.append(layer)
             before = []
         rings = self._rings(np.array(steps, np.int64))
         return Schedule(
-            *(self._segment, self._rows, self._shared, tuple(events), rings),
+            *(self._segment, self._rows, shared, tuple(events), rings),
             *(last_read, first_write),
         )
 
-    def _use(self, name: str, low: int, high: int, number: int, written: dict[int, int]) -> None:
-        begun = min((written.get(row, 0) for row in range(low, high)), default=number)
-        self._states[name].alive.append((begun, number))
+    def _write(self, name: str, row: int, rows: int, before: list[Move | Fill]) -> int:
+        """Return the slot of rows that are written; append the moves that make room to `before`."""
+        window = self._windows.rows.get(name)
+        if window is None:
+            return self._place(name, rows, before)
+        needed = self._needed(name)
+        slot = window.write(row, rows, needed, before)
+        window.drop(needed)
+        return slot
 
     def _place(self, name: str, rows: int, before: list[Move | Fill]) -> int:
         """Return the slot of the next rows of a tensor.
@@ -358,19 +372,19 @@ class _Run:
                 rings[name] = windows[name]
                 continue
             state = self._states[name]
-            span = _span(state.alive, steps)
             if self._top[name] or name == self._segment.pushed:
                 # Its padding is stored from the start; a row may arrive while any layer waits.
                 span = 0, len(self._rows) - 1
+            else:
+                span = _span(state.begun, state.ended, steps)
             rings[name] = Ring(tensor, state.capacity, (span,), self._top[name])
         return rings
 
 
-def _span(alive: Sequence[tuple[int, int]], steps: np.ndarray) -> tuple[int, int]:
+def _span(begun: Sequence[int], ended: Sequence[int], steps: np.ndarray) -> tuple[int, int]:
     """Return the first and the last layer of the events in some ranges."""
-    change = np.zeros(len(steps) + 1, np.int64)
-    for begun, ended in alive:
-        change[begun] += 1
-        change[ended + 1] -= 1
-    found = steps[np.cumsum(change)[:-1] > 0]
+    count = len(steps) + 1
+    begins = np.bincount(np.array(begun, np.int64), minlength=count)
+    ends = np.bincount(np.array(ended, np.int64) + 1, minlength=count)
+    found = steps[np.cumsum(begins - ends)[:-1] > 0]
     return (int(found.min()), int(found.max())) if len(found) else (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -100,11 +101,16 @@ class RowRule:
         """The first row that begins a run of this many rows with the same variant."""
         if not self.sources:
             return 0
-        ways = _relative(self.sources[row : row + rows])
-        for first in range(row):
-            if _relative(self.sources[first : first + rows]) == ways:
-                return first
-        return row
+        if (row, rows) not in self._variants:
+            ways = _relative(self.sources[row : row + rows])
+            alike = (r for r in range(row) if _relative(self.sources[r : r + rows]) == ways)
+            self._variants[row, rows] = next(alike, row)
+        return self._variants[row, rows]
+
+    @cached_property
+    def _variants(self) -> dict[tuple[int, int], int]:
+        """The known variants, by row and number of rows: planners ask for each many times."""
+        return {}
 
     def typical(self, rows: int) -> int:
         """The variant of rows in the middle."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 
 from tvmtiny.memory import Overlap, Problem
 from tvmtiny.memory.peak import step_bounds
 from tvmtiny.schedule.overlap import smallest_distance
-from tvmtiny.streaming.order import schedule
+from tvmtiny.streaming.order import Order
 from tvmtiny.streaming.rows import RowRule
 from tvmtiny.streaming.segment import (
     Kind,
@@ -129,10 +130,12 @@ def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
     """
     segment = plan.segment
     size = segment.tensors[segment.output].row_bytes
-    write = (2 * plan.first_write).repeat(size)
     for name, last_read in sorted(plan.last_read.items()):
-        read = (2 * last_read + 1).repeat(segment.tensors[name].row_bytes)
-        distance = smallest_distance(read, write)
+        # All bytes of such a unit are read by the same events, and written by the same ones.
+        unit = gcd(size, segment.tensors[name].row_bytes)
+        read = (2 * last_read + 1).repeat(segment.tensors[name].row_bytes // unit)
+        write = (2 * plan.first_write).repeat(size // unit)
+        distance = unit * smallest_distance(read, write)
         yield Overlap(segment.output, name, -(-distance // 4) * 4)
 
 
@@ -170,6 +173,9 @@ class Segments:
             for name in layer.reads:
                 self._readers.setdefault(name, []).append(index)
         self._bases: dict[tuple[int, int, tuple[int, ...], bool], _Base | None] = {}
+        #: The same for numbers of rows that are at most those of the tensors.
+        self._placed: dict[tuple[int, int, tuple[int, ...], bool], _Base | None] = {}
+        self._orders: dict[tuple[int, int, tuple[int, ...]], Order] = {}
         self._shapes: dict[tuple[int, int], Segment | None] = {}
         self._known: dict[tuple[object, ...], Streamed | None] = {}
         self._costs: dict[tuple[int, _Counts, int | None], RowCost | None] = {}
@@ -340,11 +346,24 @@ class Segments:
             min(n, segment.tensors[(layer.reads[0] if layer.rule.fold else layer.writes)].height)
             for n, layer in zip(rows, segment.layers, strict=True)
         )
+        key = begin, end, rows, shared
+        if key not in self._placed:
+            self._placed[key] = self._place(segment, *key)
+        found = self._placed[key]
+        if found is not None:
+            self.events += len(found.plan.events)
+        return found
+
+    def _place(
+        self, segment: Segment, begin: int, end: int, rows: tuple[int, ...], shared: bool
+    ) -> _Base | None:
+        key = begin, end, rows
+        if key not in self._orders:
+            self._orders[key] = Order(segment, rows)
         try:
-            plan = schedule(segment, rows, shared)
+            plan = self._orders[key].schedule(shared)
         except MisalignedError:
             return None
-        self.events += len(plan.events)
         moves = 0
         counts: list[dict[int, int]] = [{} for _ in segment.layers]
         for event in plan.events:

@@ -115,24 +115,18 @@ class WindowRows:
 class Windows:
     """The tensors of a segment whose rows move, and their moves between two events.
 
-    Parameters
+    Attributes
     ----------
     rows
         The tensors, by name.
     """
 
     def __init__(self, rows: Mapping[str, WindowRows]) -> None:
-        self._rows = rows
+        self.rows = rows
         self._layer = 0
         self._changes: dict[tuple[int, int], list[tuple[str, WindowRows]]] = {}
         #: The tensors that move between the same two events, in order, and whether into windows.
         self._together: set[tuple[tuple[str, bool], ...]] = set()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._rows
-
-    def __getitem__(self, name: str) -> WindowRows:
-        return self._rows[name]
 
     def follow(
         self, layer: int, number: int, low: Callable[[str], int], before: list[Move | Fill]
@@ -146,7 +140,7 @@ class Windows:
         low
             A function that returns the first row of a tensor that its reader still needs.
         """
-        if layer == self._layer:
+        if layer == self._layer or not self.rows:
             return
         moved = []
         for name, rows in self._changing(self._layer, layer):
@@ -169,7 +163,7 @@ class Windows:
         if key not in self._changes:
             changing = [
                 (name, rows)
-                for name, rows in self._rows.items()
+                for name, rows in self.rows.items()
                 if rows.is_open(before) != rows.is_open(after)
             ]
             closing = [c for c in changing if c[1].is_open(before)]
@@ -185,7 +179,7 @@ class Windows:
 
     def rings(self, steps: Sequence[int], layers: int) -> dict[str, Ring]:
         """Describe the memory of all tensors; see `WindowRows.ring`."""
-        rings = {name: rows.ring(steps, layers) for name, rows in self._rows.items()}
+        rings = {name: rows.ring(steps, layers) for name, rows in self.rows.items()}
         for moved in sorted(self._together):
             for position, (name, opens) in enumerate(moved):
                 for other, other_opens in moved[position + 1 :]:
