@@ -28,6 +28,8 @@ MOST_TABLES = 100_000
 _SMALLEST_TABLE = 8
 _SPARE_TABLES = 1_000
 _WORD = 4
+_word_at, _signed_at = struct.Struct("<I").unpack_from, struct.Struct("<i").unpack_from
+_numpy_type = cache(number_types.to_numpy_type)
 
 
 class FlatbufferError(ValueError):
@@ -118,7 +120,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         buf.tables_left -= 1
         if buf.tables_left < 0:
             raise FlatbufferError("it has more tables than fit in a file of its size")
-        vtable = pos - self.Get(number_types.SOffsetTFlags, pos)
+        vtable = pos - _signed_at(buf, pos)[0]
         entries = buf.vtables.get(vtable)
         if entries is None:
             entries = buf.vtables[vtable] = _vtable(buf, vtable)
@@ -136,8 +138,9 @@ class _CheckedTable(Table):  # type: ignore[misc]
         return flags.py_type(flags.packer_type.unpack_from(self.Bytes, off)[0])
 
     def Indirect(self, off: int) -> int:  # noqa: N802
-        _check_span(self.Bytes, off, _WORD, "an offset")
-        return off + int(number_types.UOffsetTFlags.packer_type.unpack_from(self.Bytes, off)[0])
+        if off < 0 or off + _WORD > len(self.Bytes):
+            _check_span(self.Bytes, off, _WORD, "an offset")
+        return off + int(_word_at(self.Bytes, off)[0])
 
     def String(self, off: int) -> bytes:  # noqa: N802
         start = self.Indirect(off)
@@ -146,7 +149,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         _check_span(self.Bytes, start + _WORD, length + 1, "a string")
         if self.Bytes[start + _WORD + length]:
             raise FlatbufferError(f"the string at byte {start} is unterminated")
-        return bytes(super().String(off))
+        return self.Bytes[start + _WORD : start + _WORD + length]
 
     def VectorLen(self, off: int) -> int:  # noqa: N802
         start = self.Indirect(self.Pos + off)
@@ -158,8 +161,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         start = self.Indirect(self.Pos + off)
         length = int(self.Get(number_types.UOffsetTFlags, start))
         _check_span(self.Bytes, start + _WORD, length * flags.bytewidth, "a vector")
-        dtype = number_types.to_numpy_type(flags)
-        return np.frombuffer(self.Bytes, dtype, length, start + _WORD)
+        return np.frombuffer(self.Bytes, _numpy_type(flags), length, start + _WORD)
 
     def Union(self, t2: Table, off: int) -> None:  # noqa: N802
         t2.Pos, t2.Bytes = self.Indirect(self.Pos + off), self.Bytes
