@@ -10,12 +10,13 @@ from math import prod
 
 import numpy as np
 import tvm
-from tvm import s_tir, tirx
+from tvm import tirx
 from tvm.ir import PointerType
-from tvm_ffi import StructuralKey, VisitInterrupt, structural_walk
+from tvm_ffi import StructuralKey, structural_walk
 
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.kernel_parts import slice_function
+from tvmtiny.codegen.lowering_passes import c_target, run_passes
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
@@ -191,12 +192,7 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
 @lru_cache(_KEPT_KERNELS)
 def _lower(key: StructuralKey, _: tuple[str, ...]) -> Kernel:
     function: tirx.PrimFunc = key.key
-    named = function.with_attrs({"global_symbol": _UNNAMED, "target": _target_with_host()})
-    module = _first_passes(function)(tvm.IRModule({_UNNAMED: named}))
-    # Most functions have no branches that could be hoisted; the pass takes long to find that out.
-    if _has_branches(module[_UNNAMED]):
-        module = s_tir.transform.HoistIfThenElse()(module)
-    lowered, workspaces = _plain_parameters(_last_passes()(module)[_UNNAMED])
+    lowered, workspaces = _plain_parameters(run_passes(function, _UNNAMED))
     return _printed(lowered, _UNNAMED, len(function.params) - 1, workspaces, lowered)
 
 
@@ -204,10 +200,6 @@ def _variable_names(function: tirx.PrimFunc) -> tuple[str, ...]:
     names: list[str] = []
     structural_walk(function, (tirx.Var, lambda variable: names.append(variable.name)))
     return tuple(names)
-
-
-def _has_branches(function: tirx.PrimFunc) -> bool:
-    return structural_walk(function, (tirx.IfThenElse, VisitInterrupt), order="pre") is not None
 
 
 def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
@@ -241,18 +233,8 @@ def _printed(
     lowered: tirx.PrimFunc,
 ) -> Kernel:
     module = _lower_intrinsics()(tvm.IRModule({symbol: function}))
-    printed = _printer()(module, _target()).inspect_source()
+    printed = _printer()(module, c_target()).inspect_source()
     return _as_c99(printed, symbol, inputs, workspaces, lowered)
-
-
-@cache
-def _target() -> tvm.target.Target:
-    return tvm.target.Target("c")
-
-
-@cache
-def _target_with_host() -> tvm.target.Target:
-    return _target().with_host(_target())
 
 
 @cache
@@ -263,84 +245,6 @@ def _lower_intrinsics() -> tvm.ir.transform.Pass:
 @cache
 def _printer() -> Callable[[tvm.IRModule, tvm.target.Target], tvm.runtime.Module]:
     return tvm.get_global_func("target.build.c")
-
-
-def _first_passes(function: tirx.PrimFunc) -> tvm.ir.transform.Pass:
-    """Return TVM's lowering pipeline until branches are hoisted.
-
-    Packed arguments and the division into functions of host and device are left out.
-    """
-    if isinstance(function.body, s_tir.SBlockRealize):
-        # Schedules allocate all buffers in the outermost block.
-        return _passes_for_blocks(len(function.body.block.alloc_buffers) > 0)
-    allocated = [s for s in _statements(function) if isinstance(s, tirx.AllocBuffer)]
-    return _passes_for_loops(len(allocated) > 1)
-
-
-@cache
-def _passes_for_blocks(allocating: bool) -> tvm.ir.transform.Pass:
-    """Return the first passes for functions that TVM scheduled, as blocks in loops.
-
-    Parameters
-    ----------
-    allocating
-        Whether blocks allocate buffers.
-    """
-    s, t = s_tir.transform, tirx.transform
-    return tvm.transform.Sequential(
-        [
-            s.CanonicalizeLoop(),
-            s.LowerInitBlock(),
-            *((s.PlanAndUpdateBufferAllocationLocation(),) if allocating else ()),
-            s.ConvertBlocksToOpaque(),
-            *((s.CompactBufferAllocation(),) if allocating else ()),
-            s.LowerMatchBuffer(),
-            t.StmtSimplify(),
-            s.LowerOpaqueBlock(),
-            t.FlattenBuffer(),
-            t.NarrowDataType(32),
-            s.LoopPartition(),
-            t.VectorizeLoop(True),
-            t.StorageRewrite(),
-        ]
-    )
-
-
-@cache
-def _passes_for_loops(sharing: bool) -> tvm.ir.transform.Pass:
-    """Return the first passes for functions that were written as loops without blocks.
-
-    The loops start at 0 and have constant extents and 32-bit variables, and buffers have one
-    dimension. Such buffers are not compacted: that would shrink them to the elements whose
-    addresses are passed to micro-kernels.
-
-    Parameters
-    ----------
-    sharing
-        Whether several buffers are allocated, which can share memory.
-    """
-    s, t = s_tir.transform, tirx.transform
-    return tvm.transform.Sequential(
-        [
-            t.StmtSimplify(),
-            s.LowerOpaqueBlock(),
-            *((t.StorageRewrite(),) if sharing else ()),
-        ]
-    )
-
-
-@cache
-def _last_passes() -> tvm.ir.transform.Pass:
-    s, t = s_tir.transform, tirx.transform
-    return tvm.transform.Sequential(
-        [
-            t.UnrollLoop(),
-            s.RenormalizeSplitPattern(),
-            t.StmtSimplify(),
-            s.RewriteUnsafeSelect(),
-            t.CommonSubexprElim(),
-        ]
-    )
 
 
 def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Workspace, ...]]:
