@@ -152,7 +152,7 @@ def build_functions(
         if isinstance(function, tirx.PrimFunc) and CONTROL_ATTR not in function.attrs
     }
     nodes = {variable_name(t): node for node in all_nodes(graph) for t in node.outputs}
-    program = read_program(module, len(graph.states))
+    program = read_program(module, graph)
     program = ControlWriter(model.name, module, nodes, choices).finished(program, kernels)
     arrangement = arrange(program, kernels, nodes, interface, pushed)
     return Built(module, kernels, nodes, program, arrangement, choices)

@@ -159,7 +159,7 @@ class _Function:
     ) -> tuple[list[str], list[str], list[str]]:
         """Return the lines before the first iteration, of each one, and after the last one."""
         name = subprogram_name(self._node, position)
-        read = read_program(self._writer.module, len(program.graph.states), name)
+        read = read_program(self._writer.module, program.graph, name)
         read = self._writer.finished(read, self._kernels)
         arrangement = arrange(read, self._kernels, self._writer.nodes, Interface.EXTERNAL)
         memory = _Memory(self, program, arrangement)

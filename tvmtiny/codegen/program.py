@@ -12,6 +12,10 @@ import numpy as np
 from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
+from tvmtiny.frontend.converter import variable_name
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Tensor
+
 
 @dataclass(frozen=True)
 class Value:
@@ -86,16 +90,18 @@ class Program:
         return Counter(value.buffer for value in read if isinstance(value, Value))
 
 
-def read_program(module: IRModule, states: int = 0, name: str = "main") -> Program:
+def read_program(module: IRModule, graph: Graph, name: str = "main") -> Program:
     """Flatten a function of `module`, ``main`` or that of a subgraph, into kernel calls.
 
     Parameters
     ----------
-    states
-        Number of states; they are the last parameters and the last results of the function.
+    graph
+        What the function was made from. Its states are the last parameters and the last results.
     """
     main = module[name]
-    inputs_count = len(main.params) - states
+    states, inputs_count = len(graph.states), len(graph.inputs)
+    outputs_of_nodes = (tensor for node in graph.nodes for tensor in node.outputs)
+    tensors = {variable_name(tensor): tensor for tensor in outputs_of_nodes}
     values: dict[str, Value] = {}
     calls: list[Call] = []
     renamed: dict[str, relax.Expr] = {}
@@ -109,43 +115,40 @@ def read_program(module: IRModule, states: int = 0, name: str = "main") -> Progr
         state = position - inputs_count
         return f"input.{position}" if state < 0 else f"state.{state}"
 
-    def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
-        shape = tuple(int(d) for d in variable.ty.shape.values)
-        dtype = str(variable.ty.dtype)
-        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
-        name = name_of(variable)
+    def new_value(name: str, tensor: Tensor, source: Value | None = None, offset: int = 0) -> Value:
         assert name not in values, name
         buffer = source.buffer if source else name
         begin = source.offset + offset if source else 0
-        values[name] = Value(name, shape, dtype, nbytes, buffer, begin)
+        values[name] = Value(name, tensor.shape, tensor.dtype, tensor.nbytes, buffer, begin)
         return values[name]
 
     def resolve(expression: relax.Expr) -> Value | np.ndarray:
         if isinstance(expression, GenericConst):
-            return np.asarray(expression.value.numpy())
+            return np.from_dlpack(expression.value)
         name = name_of(expression)
         return resolve(renamed[name]) if name in renamed else values[name]
 
-    parameters = tuple(new_value(parameter) for parameter in main.params)
+    given = [*graph.inputs, *(state.before for state in graph.states)]
+    parameters = tuple(new_value(name_of(p), t) for p, t in zip(main.params, given, strict=True))
     for block in main.body.blocks:
         for binding in block.bindings:
-            variable, expression = binding.var, binding.value
+            name, expression = name_of(binding.var), binding.value
             if isinstance(expression, relax.Var | GenericConst | relax.Tuple):
-                renamed[name_of(variable)] = expression
+                renamed[name] = expression
             elif expression.op.name == "relax.memory.view":
                 source, offset = resolve(expression.args[0]), int(expression.args[3].value)
                 if isinstance(source, Value):
-                    new_value(variable, source, offset)
+                    new_value(name, tensors[name], source, offset)
                 else:
-                    shape = tuple(int(d) for d in variable.ty.shape.values)
+                    shape = tensors[name].shape
                     first = offset // source.itemsize
                     flat = source.reshape(-1)[first : first + math.prod(shape)]
-                    renamed[name_of(variable)] = relax.const(flat.reshape(shape))
+                    renamed[name] = relax.const(flat.reshape(shape))
             else:
                 assert expression.op.name == "relax.call_tir", expression
                 function, arguments = expression.args[0], expression.args[1]
                 resolved = tuple(resolve(argument) for argument in arguments.fields)
-                calls.append(Call(function.name_hint, resolved, new_value(variable)))
+                calls.append(Call(function.name_hint, resolved, new_value(name, tensors[name])))
     result = main.body.body
     while isinstance(result, relax.Var) and name_of(result) in renamed:
         result = renamed[name_of(result)]

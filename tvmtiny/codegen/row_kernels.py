@@ -205,7 +205,7 @@ class RowImplementations:
         graph = Graph((), tuple(nodes), tuple(inputs), tuple(n.output for n in nodes), {})
         module = to_relax(graph, self._oracle, lambda n: implementations[n.output.index])
         module = schedule_module(module, self._cpu)
-        program = read_program(module)
+        program = read_program(module, graph)
         names = {f"input.{i}": originals[t.index] for i, t in enumerate(inputs)}
         result: dict[RowKey, tuple[RowKernel, ...]] = {}
         for call in program.calls:
