@@ -107,6 +107,10 @@ class RowImplementations:
     def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal, slices: Slices) -> None:
         self._cpu, self._oracle, self._goal, self._slices = cpu, oracle, goal, slices
         self._known: dict[RowKey, tuple[_Part, ...]] = {}
+        #: The kernel that computes all pixels of the rows.
+        self._whole: dict[RowKey, _Part] = {}
+        #: Kernels for some pixels of a layer, by its index and their number.
+        self._some: dict[tuple[int, int], _Part] = {}
         self._smaller: dict[RowKey, list[tuple[_Part, ...]]] = {}
         self._costs: dict[tuple[int, int, int | None], RowCost | None] = {}
 
@@ -117,13 +121,8 @@ class RowImplementations:
         """
         if key not in self._known:
             some = row_node(node, *key[1:])
-            ways = [
-                tuple(
-                    _Part(part, self._implement(part), before, after)
-                    for part, before, after in split
-                )
-                for split in ([(some, 0, 0)], *_splits(some))
-            ]
+            self._whole[key] = whole = _Part(some, self._implement(some))
+            ways = [(whole,), *self._splits(some)]
             most_constants = sum(_constants(ways[0]).values()) + _MOST_REPEATED
             self._known[key] = min(
                 (way for way in ways if sum(_constants(way).values()) <= most_constants),
@@ -133,7 +132,7 @@ class RowImplementations:
         if most is None or _workspace(found) <= most:
             return found
         if key not in self._smaller:
-            self._smaller[key] = list(self._slower(row_node(node, *key[1:])))
+            self._smaller[key] = list(self._slower(self._whole[key]))
         fitting = [parts for parts in self._smaller[key] if _workspace(parts) <= most]
         return min(fitting, key=_instructions, default=None)
 
@@ -142,14 +141,41 @@ class RowImplementations:
         self._parts(key, node, 0)
         return min([self._known[key], *self._smaller.get(key, [])], key=_workspace)
 
-    def _slower(self, node: Node) -> Iterator[tuple[_Part, ...]]:
+    def _slower(self, fastest: _Part) -> Iterator[tuple[_Part, ...]]:
         """Yield single kernels with less workspace than the fastest one."""
-        fastest = self._implement(node)
-        if fastest is None:
+        node, implementation = fastest.node, fastest.implementation
+        if implementation is None:
             return
         cpu, oracle, goal = self._cpu, self._oracle, self._goal
-        for found in smaller_implementations(node, fastest, cpu, oracle, goal):
+        for found in smaller_implementations(node, implementation, cpu, oracle, goal):
             yield (_Part(node, found),)
+
+    def _splits(self, node: Node) -> Iterator[tuple[_Part, _Part]]:
+        """Yield ways to divide the pixels of rows between two kernels.
+
+        If the tile size does not divide the number of pixels, a tile computes some pixels twice; a
+        smaller tile may be cheaper for the last ones. Only 1x1 convolutions can be split this way.
+        """
+        x = node.input(0)
+        if node.operator != "CONV_2D" or node.input(1).shape[1:3] != (1, 1):
+            return
+        if x.shape[1:3] != node.output.shape[1:3]:
+            return
+        pixels = x.shape[1] * x.shape[2]
+        for last in (2, 4):
+            first = pixels - last
+            before, after = (first * t.nbytes // pixels for t in (x, node.output))
+            if first > 0 and before % 4 == after % 4 == 0:
+                end = replace(self._pixels(node, last), read_offset=before, write_offset=after)
+                yield self._pixels(node, first), end
+
+    def _pixels(self, node: Node, pixels: int) -> _Part:
+        """Return the kernel for some pixels of a 1x1 convolution, which rows of any number need."""
+        key = node.index, pixels
+        if key not in self._some:
+            some = _with_pixels(node, pixels)
+            self._some[key] = _Part(some, self._implement(some))
+        return self._some[key]
 
     def _implement(self, node: Node) -> Implementation | None:
         return implement(node, self._cpu, self._oracle, self._goal)
@@ -240,25 +266,6 @@ def _constants(parts: tuple[_Part, ...]) -> dict[str, int]:
 
 def _instructions(parts: tuple[_Part, ...]) -> int:
     return sum(part.cost.instructions for part in parts) + _CALL * (len(parts) - 1)
-
-
-def _splits(node: Node) -> Iterator[list[tuple[Node, int, int]]]:
-    """Yield ways to divide the pixels of rows between two kernels, with offsets in bytes.
-
-    If the tile size does not divide the number of pixels, a tile computes some pixels twice; a
-    smaller tile may be cheaper for the last ones. Only 1x1 convolutions can be split this way.
-    """
-    x = node.input(0)
-    if node.operator != "CONV_2D" or node.input(1).shape[1:3] != (1, 1):
-        return
-    if x.shape[1:3] != node.output.shape[1:3]:
-        return
-    pixels = x.shape[1] * x.shape[2]
-    for last in (2, 4):
-        first = pixels - last
-        before, after = (first * t.nbytes // pixels for t in (x, node.output))
-        if first > 0 and before % 4 == after % 4 == 0:
-            yield [(_with_pixels(node, first), 0, 0), (_with_pixels(node, last), before, after)]
 
 
 def _with_pixels(node: Node, pixels: int) -> Node:
