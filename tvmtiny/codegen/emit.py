@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
@@ -135,6 +136,7 @@ class Emitter:
         state_bytes = _state_bytes(states)
         constants = tuple(self._constants.values())
         name = self._model.name
+        # Templates read attributes faster than items.
         context: dict[str, Any] = {
             "name": name,
             "prefix": f"tvmtiny_{name}",
@@ -154,28 +156,29 @@ class Emitter:
             "one_copy": copies > _MOST_INSERTED,
             "state_bytes": state_bytes,
             "states": [
-                {**vars(state), "initial": value, "source": update}
+                SimpleNamespace(**vars(state), initial=value, source=update)
                 for state, value, update in zip(states, initial, updates, strict=True)
             ],
             "inputs": [
-                {**vars(t), "stem": macro_stem("input", i, t.c_name)} for i, t in enumerate(inputs)
+                SimpleNamespace(**vars(t), stem=macro_stem("input", i, t.c_name))
+                for i, t in enumerate(inputs)
             ],
             "outputs": [
-                {**vars(t), "stem": macro_stem("output", i, t.c_name), "source": source}
+                SimpleNamespace(**vars(t), stem=macro_stem("output", i, t.c_name), source=source)
                 for i, (t, source) in enumerate(zip(outputs, sources, strict=True))
             ],
             "ranges": INTEGER_RANGES,
             "layers": [
-                {
+                SimpleNamespace(
                     **vars(layer),
-                    "call": text,
-                    "comment": self._describe(layer),
-                    "pointer": self._pointer(call.output),
-                }
+                    call=text,
+                    comment=self._describe(layer),
+                    pointer=self._pointer(call.output),
+                )
                 for layer, call, text in zip(layers, self._program.calls, calls, strict=True)
             ],
             "kernels": [
-                {**vars(kernel), "operators": self._operators(function)}
+                SimpleNamespace(**vars(kernel), operators=self._operators(function))
                 for function, kernel in self._kernels.items()
             ],
         }
