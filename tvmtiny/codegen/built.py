@@ -11,7 +11,7 @@ from tvm import IRModule, tirx
 from tvmtiny import passes
 from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, follows, least_bytes
 from tvmtiny.codegen.control import ControlWriter
-from tvmtiny.codegen.lower import Kernel, lower_kernel
+from tvmtiny.codegen.lower import Kernel, lower_kernels
 from tvmtiny.codegen.program import Program, read_program
 from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
@@ -146,11 +146,13 @@ def build_functions(
 ) -> Built:
     """Lower the functions of `module`, which was made from `graph`, and plan the arena."""
     module = schedule_module(module, cpu)
-    kernels = {
-        variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
-        for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc) and CONTROL_ATTR not in function.attrs
-    }
+    symbols, functions = {}, {}
+    for variable, function in module.functions.items():
+        if isinstance(function, tirx.PrimFunc) and CONTROL_ATTR not in function.attrs:
+            symbol = kernel_symbol(model.name, variable.name_hint)
+            symbols[variable.name_hint], functions[symbol] = symbol, function
+    lowered = lower_kernels(functions)
+    kernels = {name: lowered[symbol] for name, symbol in symbols.items()}
     nodes = {variable_name(t): node for node in all_nodes(graph) for t in node.outputs}
     program = read_program(module, graph)
     program = ControlWriter(model.name, module, nodes, choices).finished(program, kernels)

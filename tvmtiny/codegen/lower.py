@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -17,6 +17,7 @@ from tvm_ffi import StructuralKey, structural_walk
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.kernel_parts import slice_function
 from tvmtiny.codegen.lowering_passes import c_target, run_passes
+from tvmtiny.codegen.recent_values import RecentValues
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
@@ -160,40 +161,67 @@ def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dic
 #: and another core or oracle what differs.
 _KEPT_KERNELS = 1024
 
-#: Symbol of a kernel in the cache below.
-_UNNAMED = "tvmtiny_unnamed"
+#: Prefix of the symbols of kernels in the second of the caches below.
+_UNNAMED = "tvmtiny_unnamed_"
+
+#: What decides the C code of a function. Names of variables are not part of the structure.
+_Code = tuple[StructuralKey, tuple[str, ...]]
+
+_by_function: RecentValues[tuple[tirx.PrimFunc, str], Kernel] = RecentValues(_KEPT_KERNELS)
+_by_code: RecentValues[_Code, Kernel] = RecentValues(_KEPT_KERNELS)
 
 
-@lru_cache(_KEPT_KERNELS)
-def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
-    """Lower `function` and print it as C; a cache returns kernels of equal functions.
+def lower_kernels(functions: Mapping[str, tirx.PrimFunc]) -> dict[str, Kernel]:
+    """Lower functions and print them as C; caches return kernels of equal functions.
+
+    TVM takes less time for functions together than for one after the other.
 
     Parameters
     ----------
-    function
-        A schedulable PrimFunc. The last parameter is the output; all others are only read.
-    symbol
-        The C name.
+    functions
+        Schedulable PrimFuncs by C name. The last parameter of each is the output; all others are
+        only read.
     """
+    known = {symbol: _by_function.get((f, symbol)) for symbol, f in functions.items()}
+    codes = {symbol: _code(functions[symbol]) for symbol, found in known.items() if found is None}
+    unnamed = {code: _by_code.get(code) for code in codes.values()}
+    new = [code for code, found in unnamed.items() if found is None]
+    for code, made in zip(new, _lower([key.key for key, _ in new]), strict=True):
+        unnamed[code] = made
+        _by_code.put(code, made)
+    kernels = {}
+    for symbol, function in functions.items():
+        kernel = known[symbol]
+        if kernel is None:
+            kernel = _named(unnamed[codes[symbol]], symbol)
+            _by_function.put((function, symbol), kernel)
+        kernels[symbol] = kernel
+    return kernels
+
+
+def _code(function: tirx.PrimFunc) -> _Code:
     function = function.without_attr("global_symbol")
-    # Names of variables are part of the C code, but not of the structure.
-    key = StructuralKey(function)  # type: ignore[call-arg]
-    unnamed = _lower(key, _variable_names(function))
-    assert unnamed.lowered is not None
+    return StructuralKey(function), _variable_names(function)  # type: ignore[call-arg]
+
+
+def _named(unnamed: Kernel | None, symbol: str) -> Kernel:
+    assert unnamed is not None and unnamed.lowered is not None
     return replace(
         unnamed,
         symbol=symbol,
-        prototype=unnamed.prototype.replace(_UNNAMED, symbol, 1),
-        source=unnamed.source.replace(_UNNAMED, symbol, 1),
+        prototype=unnamed.prototype.replace(unnamed.symbol, symbol, 1),
+        source=unnamed.source.replace(unnamed.symbol, symbol, 1),
         lowered=unnamed.lowered.with_attr("global_symbol", symbol),
     )
 
 
-@lru_cache(_KEPT_KERNELS)
-def _lower(key: StructuralKey, _: tuple[str, ...]) -> Kernel:
-    function: tirx.PrimFunc = key.key
-    lowered, workspaces = _plain_parameters(run_passes(function, _UNNAMED))
-    return _printed(lowered, _UNNAMED, len(function.params) - 1, workspaces, lowered)
+def _lower(functions: Sequence[tirx.PrimFunc]) -> list[Kernel]:
+    named = {f"{_UNNAMED}{number}": function for number, function in enumerate(functions)}
+    printed = {}
+    for symbol, lowered in run_passes(named).items():
+        plain, workspaces = _plain_parameters(lowered)
+        printed[symbol] = _Printed(plain, len(named[symbol].params) - 1, workspaces, plain)
+    return _print(printed)
 
 
 def _variable_names(function: tirx.PrimFunc) -> tuple[str, ...]:
@@ -221,20 +249,39 @@ def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
     )
     inputs = [p.name for p in kernel.lowered.params].index("out")
     workspaces = (*kernel.workspaces, *moved)
-    found = _printed(made.function, kernel.symbol, inputs, workspaces, kernel.lowered)
-    return replace(found, weights=made.weights)
+    printed = _Printed(made.function, inputs, workspaces, kernel.lowered)
+    return replace(_print({kernel.symbol: printed})[0], weights=made.weights)
 
 
-def _printed(
-    function: tirx.PrimFunc,
-    symbol: str,
-    inputs: int,
-    workspaces: tuple[Workspace, ...],
-    lowered: tirx.PrimFunc,
-) -> Kernel:
-    module = _lower_intrinsics()(tvm.IRModule({symbol: function}))
-    printed = _printer()(module, c_target()).inspect_source()
-    return _as_c99(printed, symbol, inputs, workspaces, lowered)
+@dataclass(frozen=True)
+class _Printed:
+    """A function that is printed.
+
+    Attributes
+    ----------
+    function
+        The function, with pointers as parameters.
+    inputs
+        Number of parameters before the output.
+    workspaces
+        The buffers after the output.
+    lowered
+        See `Kernel`.
+    """
+
+    function: tirx.PrimFunc
+    inputs: int
+    workspaces: tuple[Workspace, ...]
+    lowered: tirx.PrimFunc
+
+
+def _print(functions: Mapping[str, _Printed]) -> list[Kernel]:
+    """Print functions, given by symbol."""
+    if not functions:
+        return []
+    module = tvm.IRModule({symbol: printed.function for symbol, printed in functions.items()})
+    text = _printer()(_lower_intrinsics()(module), c_target()).inspect_source()
+    return [_as_c99(text, symbol, printed) for symbol, printed in functions.items()]
 
 
 @cache
@@ -299,18 +346,13 @@ def _workspace(statement: tirx.Stmt) -> Workspace | None:
     return Workspace(buffer.name, str(buffer.dtype), size)
 
 
-def _as_c99(
-    printed: str,
-    symbol: str,
-    inputs: int,
-    workspaces: tuple[Workspace, ...],
-    lowered: tirx.PrimFunc,
-) -> Kernel:
-    """Keep only the definition, and add const and restrict to its parameters."""
-    _, found, definition = printed.rpartition(f"TVM_DLL void {symbol}(")
-    assert found, printed
-    listed, _, body = definition.partition(") {")
-    body = body.rstrip()
+def _as_c99(text: str, symbol: str, printed: _Printed) -> Kernel:
+    """Keep only the definition of a function, and add const and restrict to its parameters."""
+    inputs, workspaces, lowered = printed.inputs, printed.workspaces, printed.lowered
+    _, found, definition = text.rpartition(f"TVM_DLL void {symbol}(")
+    assert found, text
+    listed, _, rest = definition.partition(") {")
+    body = rest[: rest.index("\n}\n")] + "\n}"
     _check_temporaries(body)
     words = set(re.findall(r"\w+", body))
     attributes = lowered.attrs

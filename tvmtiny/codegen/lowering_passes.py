@@ -1,4 +1,4 @@
-"""The passes of TVM that lower a scheduled function.
+"""The passes of TVM that lower scheduled functions.
 
 They are TVM's pipeline without packed arguments, without the division into functions of host and
 device, and without passes that have nothing to do.
@@ -6,6 +6,8 @@ device, and without passes that have nothing to do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import tvm
@@ -24,22 +26,60 @@ def _target_with_host() -> tvm.target.Target:
     return c_target().with_host(c_target())
 
 
-def run_passes(function: tirx.PrimFunc, symbol: str) -> tirx.PrimFunc:
-    """Lower a function to plain loops over flat buffers, and call it `symbol`."""
-    named = function.with_attrs({"global_symbol": symbol, "target": _target_with_host()})
-    module = tvm.IRModule({symbol: named})
-    scheduled = isinstance(function.body, s_tir.SBlockRealize)
-    if scheduled:
+@dataclass(frozen=True)
+class _Kind:
+    """What decides which passes a function needs.
+
+    Attributes
+    ----------
+    scheduled
+        Whether TVM scheduled the function, in blocks.
+    allocating
+        Whether it allocates buffers; if it was not scheduled, whether they can share memory.
+    branches
+        Whether a function that was not scheduled has branches.
+    """
+
+    scheduled: bool
+    allocating: bool
+    branches: bool
+
+
+def run_passes(functions: Mapping[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
+    """Lower functions, given by symbol, to plain loops over flat buffers."""
+    kinds: dict[_Kind, dict[str, tirx.PrimFunc]] = {}
+    for symbol, function in functions.items():
+        named = function.with_attrs({"global_symbol": symbol, "target": _target_with_host()})
+        kinds.setdefault(_kind(function), {})[symbol] = named
+    lowered = {}
+    for kind, members in kinds.items():
+        module = _first_passes(kind)(tvm.IRModule(members))
+        # Most functions have no branches to hoist; the pass takes long to find that out.
+        branched = kind.scheduled or kind.branches
+        hoisted = {s: module[s] for s in members if branched and _has_branches(module[s])}
+        if hoisted:
+            others = {s: module[s] for s in members if s not in hoisted}
+            module = s_tir.transform.HoistIfThenElse()(tvm.IRModule(hoisted))
+            module = tvm.IRModule({**others, **{s: module[s] for s in hoisted}})
+        module = _last_passes(kind.scheduled)(module)
+        lowered.update({symbol: module[symbol] for symbol in members})
+    return {symbol: lowered[symbol] for symbol in functions}
+
+
+def _kind(function: tirx.PrimFunc) -> _Kind:
+    body = function.body
+    if isinstance(body, s_tir.SBlockRealize):
         # Schedules allocate all buffers in the outermost block.
-        module = _passes_for_blocks(len(function.body.block.alloc_buffers) > 0)(module)
-        branches = _has_branches(module[symbol])
-    else:
-        branches = _has_branches(function)
-        module = _passes_for_loops(branches, _allocations(function) > 1)(module)
-    # Most functions have no branches that could be hoisted; the pass takes long to find that out.
-    if branches:
-        module = s_tir.transform.HoistIfThenElse()(module)
-    return _last_passes(scheduled)(module)[symbol]
+        return _Kind(True, len(body.block.alloc_buffers) > 0, False)
+    statements = body.seq if isinstance(body, tirx.SeqStmt) else ()
+    allocations = sum(isinstance(statement, tirx.AllocBuffer) for statement in statements)
+    return _Kind(False, allocations > 1, _has_branches(function))
+
+
+def _first_passes(kind: _Kind) -> tvm.ir.transform.Pass:
+    if kind.scheduled:
+        return _passes_for_blocks(kind.allocating)
+    return _passes_for_loops(kind.branches, kind.allocating)
 
 
 @cache
@@ -119,8 +159,3 @@ def _last_passes(scheduled: bool) -> tvm.ir.transform.Pass:
 
 def _has_branches(function: tirx.PrimFunc) -> bool:
     return structural_walk(function, (tirx.IfThenElse, VisitInterrupt), order="pre") is not None
-
-
-def _allocations(function: tirx.PrimFunc) -> int:
-    statements = function.body.seq if isinstance(function.body, tirx.SeqStmt) else ()
-    return sum(isinstance(statement, tirx.AllocBuffer) for statement in statements)

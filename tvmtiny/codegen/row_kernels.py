@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tvmtiny.codegen.lower import Kernel, local_buffers, lower_kernel
+from tvmtiny.codegen.lower import Kernel, local_buffers, lower_kernels
 from tvmtiny.codegen.program import Value, read_program
 from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
@@ -234,9 +234,11 @@ class RowImplementations:
         program = read_program(module, graph)
         names = {f"input.{i}": originals[t.index] for i, t in enumerate(inputs)}
         result: dict[RowKey, tuple[RowKernel, ...]] = {}
-        for call in program.calls:
-            function = module[call.function]
-            kernel = lower_kernel(function, kernel_symbol(model, f"rows_{call.function}"))
+        symbols = [kernel_symbol(model, f"rows_{call.function}") for call in program.calls]
+        called = [module[call.function] for call in program.calls]
+        lowered = lower_kernels(dict(zip(symbols, called, strict=True)))
+        for call, symbol, function in zip(program.calls, symbols, called, strict=True):
+            kernel = lowered[symbol]
             parameters = [str(p.name) for p in function.params]
             arguments = tuple(
                 names[a.name] if isinstance(a, Value) else (name, a)

@@ -88,7 +88,7 @@ def walk(function: tirx.PrimFunc, unaligned: bool) -> Walk:
     Walk
         Counts and calls.
     """
-    # Kernels of equal functions share the body, whatever their names; see `lower_kernel`.
+    # Kernels of equal functions share the body, whatever their names; see `lower_kernels`.
     key = function.body, unaligned
     if key not in _known:
         if len(_known) == _KEPT_WALKS:
