@@ -10,7 +10,14 @@ from typing import ClassVar
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
+from tvmtiny.ops.shared.affine import (
+    LARGEST_SHIFT,
+    Affine,
+    Image,
+    best_slopes,
+    product_image,
+    solve,
+)
 from tvmtiny.ops.shared.checks import check_binary
 from tvmtiny.ops.shared.expressions import (
     Expression,
@@ -256,10 +263,18 @@ def _exact_plane(
     layer: _Quantized, gain: int, image: Image, bits: int, largest_shift: int
 ) -> Affine | None:
     x, y = np.ogrid[-128:128, -128:128]
-    slopes = [slope / gain for slope in layer.slopes]
-    operands = [x * gain, y * gain]
-    wanted, limits = _sum(layer, x, y), layer.output_range
-    return solve(operands, wanted, slopes, limits, image, bits, largest_shift)
+    wanted, best = _best_plane(layer)
+    operands, slopes = [x * gain, y * gain], [slope / gain for slope in best]
+    limits = layer.output_range
+    return solve(operands, wanted, slopes, limits, image, bits, largest_shift, slopes)
+
+
+@lru_cache(maxsize=16)
+def _best_plane(layer: _Quantized) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return the results of all pairs, and the best slopes, which do not depend on the core."""
+    x, y = np.ogrid[-128:128, -128:128]
+    wanted = _sum(layer, x, y)
+    return wanted, best_slopes([x, y], wanted, layer.slopes, layer.output_range)
 
 
 @dataclass(frozen=True)

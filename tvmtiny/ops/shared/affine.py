@@ -66,6 +66,7 @@ def solve(
     image: Image = product_image,
     factor_bits: int = 0,
     largest_shift: int = LARGEST_SHIFT,
+    best: Sequence[float] | None = None,
 ) -> Affine | None:
     """Find the integers of an `Affine` that equals `wanted` for all operand values.
 
@@ -86,6 +87,8 @@ def solve(
         Number of bits that `image` drops from a product.
     largest_shift
         The first shift to try. A smaller one than precision requires lets layers share code.
+    best
+        The result of `best_slopes`, if it is known.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def solve(
     if not (np.any(wanted > output_range[0]) and np.any(wanted < output_range[1])):
         # All results are one limit, so that the middle of all offsets does not fit 32 bits.
         return None
-    best = _best_slopes(operands, wanted, slopes, output_range)
+    best = best or best_slopes(operands, wanted, slopes, output_range)
     hard = _demanding(operands, wanted, best, output_range)
     for shift in _shifts(operands, wanted, best, factor_bits, largest_shift):
         scaled = [slope * 2.0 ** (shift + factor_bits) for slope in best]
@@ -204,7 +207,7 @@ def _demanding(
     return np.unique(np.concatenate(nearest))
 
 
-def _best_slopes(
+def best_slopes(
     operands: Sequence[np.ndarray],
     wanted: np.ndarray,
     slopes: Sequence[float],
@@ -213,7 +216,8 @@ def _best_slopes(
     """Find the slopes that leave the offset the most room.
 
     The room is the least upper bound of the offset minus its greatest lower bound. It is a concave
-    function of the slopes, so narrowing an interval per slope finds its maximum.
+    function of the slopes, so narrowing an interval per slope finds its maximum. The arguments are
+    those of `solve`.
     """
     reach, below = _demands(wanted, output_range)
     floats = [x.astype(float) for x in operands]
