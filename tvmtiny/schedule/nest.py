@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from tvm import ir, tirx
@@ -139,7 +139,7 @@ def function(
         PREAMBLE_ATTR: "\n".join(preamble),
     }
     if divisible:
-        attributes[DIVISIBLE_ATTR] = json.dumps([asdict(call) for call in divisible])
+        attributes[DIVISIBLE_ATTR] = json.dumps([vars(call) for call in divisible])
     if overlaps:
         attributes[OVERLAPS_ATTR] = overlaps_attribute(overlaps)
     return made.with_attrs({**attributes, "tirx.noalias": True})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def smallest_distance(last_read: np.ndarray, first_write: np.ndarray, multiple: 
 
 def overlaps_attribute(overlaps: Sequence[Overlap]) -> str:
     """Return overlaps as the text of a PrimFunc attribute."""
-    return json.dumps([asdict(overlap) for overlap in overlaps])
+    return json.dumps([vars(overlap) for overlap in overlaps])
 
 
 def parse_overlaps(text: str) -> tuple[Overlap, ...]:

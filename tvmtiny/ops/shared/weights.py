@@ -194,10 +194,11 @@ def accumulator_range(
         int64, each of shape ``(channels,)``. Padded taps contribute 0, which lies in between.
     """
     wide = weights.astype(np.int64)
-    least, most = wide * (-128 - zero_point), wide * (127 - zero_point)
-    offset = bias.astype(np.int64)
-    low = np.minimum(least, most).sum(axis=1) + offset
-    high = np.maximum(least, most).sum(axis=1) + offset
+    positive = np.maximum(wide, 0).sum(axis=1)
+    negative = wide.sum(axis=1) - positive
+    least, most, offset = -128 - zero_point, 127 - zero_point, bias.astype(np.int64)
+    low = positive * least + negative * most + offset
+    high = positive * most + negative * least + offset
     return low, high
 
 

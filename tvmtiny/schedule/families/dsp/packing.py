@@ -287,10 +287,10 @@ def channel_pairs(values: np.ndarray) -> np.ndarray:
 
 def grouped(weights: np.ndarray) -> np.ndarray:
     """int64, ``(channels, groups, 4)``, padded with zeros."""
-    depth = weights.shape[1]
-    padding = groups(depth) * GROUP - depth
-    wide = np.pad(weights.astype(np.int64), ((0, 0), (0, padding)))
-    return wide.reshape(len(weights), -1, GROUP)
+    channels, depth = weights.shape
+    wide = np.zeros((channels, groups(depth) * GROUP), np.int64)
+    wide[:, :depth] = weights
+    return wide.reshape(channels, -1, GROUP)
 
 
 def half_words(found: np.ndarray) -> np.ndarray:

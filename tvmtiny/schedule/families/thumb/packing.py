@@ -160,5 +160,6 @@ def _constants(scaling: Scaling, channels: Sequence[int]) -> list[np.ndarray]:
 
 def _words(rows: np.ndarray, length: int) -> np.ndarray:
     """Convert rows of bytes to rows of words, with zeros up to `length` bytes."""
-    padded = np.pad(rows, ((0, 0), (0, length - rows.shape[1])))
-    return np.ascontiguousarray(padded).view("<i4")
+    padded = np.zeros((len(rows), length), rows.dtype)
+    padded[:, : rows.shape[1]] = rows
+    return padded.view("<i4")
