@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import tvm
 from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
@@ -110,8 +111,7 @@ class _Converter:
 
     def _expression(self, tensor: Tensor) -> relax.Expr:
         if tensor.index not in self._expressions:
-            assert tensor.data is not None
-            self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
+            self._expressions[tensor.index] = _constant(tensor)
         return self._expressions[tensor.index]
 
     def _node(self, node: Node) -> Iterator[tuple[Tensor, relax.Expr]]:
@@ -156,9 +156,7 @@ class _Converter:
         values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
-            # Without a dtype, Relax would turn 64-bit numbers into 32-bit ones.
-            relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
-            for a in values
+            _constant(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
         ]
         variable = self._builder.add_func(function, node.symbol)
         result = relax.TensorType(output.shape, output.dtype)
@@ -187,11 +185,7 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
         for position, (index, t) in enumerate(activations.items())
     }
     arguments = [
-        relax.const(a, str(a.dtype))
-        if isinstance(a, np.ndarray)
-        else variables[a.index]
-        if a.index in variables
-        else relax.const(a.data, a.dtype)
+        variables[a.index] if isinstance(a, Tensor) and a.index in variables else _constant(a)
         for a in function.arguments
     ]
     kind = relax.TensorType(node.output.shape, node.output.dtype)
@@ -203,6 +197,15 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
             output = builder.emit_output(result)
         builder.emit_func_output(output)
     return builder.get()
+
+
+def _constant(value: Tensor | np.ndarray) -> relax.Expr:
+    """Return a constant with a copy of `value`, which `relax.const` takes twice as long to make."""
+    array = value.data if isinstance(value, Tensor) else value
+    assert array is not None
+    copy = tvm.runtime.empty(array.shape, str(array.dtype))
+    np.copyto(np.from_dlpack(copy), array)
+    return relax.const(copy)
 
 
 def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
