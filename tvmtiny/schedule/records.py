@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,14 @@ class Records:
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
+
+    @cached_property
+    def _cpus(self) -> frozenset[str]:
+        return frozenset(record.cpu for record in self.records)
+
+    def concern(self, cpu: str) -> bool:
+        """Return whether `ranked` returns any records for `cpu`, at least for some workload."""
+        return not self._cpus.isdisjoint((cpu, FALLBACK_CPUS.get(cpu, cpu)))
 
     def ranked(self, workload: Workload, cpu: str, goal: Goal) -> tuple[Record, ...]:
         """Return the records that beat the default rule, the best first; ties keep their order.

@@ -18,6 +18,8 @@ def tuned(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, records: Records
 ) -> Iterator[Implementation]:
     """Yield implementations of `node` that beat the default rule according to records."""
+    if not records.concern(cpu.name):
+        return
     for record in records.ranked(workload(node, oracle), cpu.name, goal):
         found = implement(node, cpu, oracle, goal, record.decisions)
         if found is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,6 +53,7 @@ def power_of_two(scale: float) -> int | None:
     return int(nearest) if abs(exponent - nearest) < np.float32(1e-3) else None
 
 
+@lru_cache(maxsize=8192)
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """Split `real` into a 31-bit multiplier and a power of two (LiteRT ``QuantizeMultiplier``).
 
@@ -220,8 +222,13 @@ def activation_range(node: Node) -> tuple[int, int]:
 
 def quantized_bound(real: float, tensor: Tensor) -> int:
     """Return the quantized value that stands for `real`, even if it is out of range."""
-    scaled = np.float32(real) / np.float32(tensor.scale)
-    return int(round_half_away(scaled)) + tensor.zero_point
+    return _steps(real, tensor.scale) + tensor.zero_point
+
+
+@lru_cache(maxsize=1024)
+def _steps(real: float, scale: float) -> int:
+    """Return the nearest number of steps of `scale`, with LiteRT's division in float32."""
+    return int(round_half_away(np.float32(real) / np.float32(scale)))
 
 
 def has_activation_range(node: Node) -> bool:
