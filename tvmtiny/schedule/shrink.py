@@ -83,6 +83,20 @@ def shrink(
     return best
 
 
+class _Options:
+    """Implementations of a node that are made when they are first asked for: few ever are."""
+
+    def __init__(self, made: Iterator[Implementation]) -> None:
+        self._made = made
+        self._known: list[Implementation] = []
+
+    def __iter__(self) -> Iterator[Implementation]:
+        yield from self._known
+        for implementation in self._made:
+            self._known.append(implementation)
+            yield implementation
+
+
 @dataclass(frozen=True)
 class _Search:
     nodes: Mapping[int, Node]
@@ -104,10 +118,7 @@ class _Search:
             total = self._weight(current)
             least = _LEAST_SHARE * best.arena_bytes if budget is None else 0.0
             in_vain: set[frozenset[int]] = set()
-            for step in self._steps(current, best, least):
-                # The decisions of these nodes do not change the memory that other nodes need.
-                if frozenset(step) in in_vain:
-                    continue
+            for step in self._steps(current, best, least, in_vain):
                 if left == 0:
                     return best
                 if _is_in_vain(step, best):
@@ -134,19 +145,33 @@ class _Search:
         return best
 
     def _steps(
-        self, current: Choices, best: Built, least: float
+        self, current: Choices, best: Built, least: float, in_vain: Container[frozenset[int]]
     ) -> Iterator[dict[int, Implementation]]:
-        """Yield slower implementations of single nodes, then of all nodes that fill the arena."""
-        tight: dict[int, list[Implementation]] = {}
+        """Yield slower implementations of single nodes, then of all nodes that fill the arena.
+
+        Those of nodes that meanwhile are `in_vain` are left out: their decisions do not change the
+        memory that other nodes need.
+        """
+        tight: dict[int, _Options] = {}
         for index, workspace in best.tight_nodes().items():
             implementation = current.get(index)
             if workspace >= least and implementation is not None:
-                # One after the other: of many nodes, few are ever asked for.
-                tight[index] = list(self._slower(index, implementation))
-                yield from ({index: slower} for slower in tight[index])
-        if len(tight) > 1 and all(tight.values()):
-            for depth in range(max(map(len, tight.values()))):
-                yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
+                tight[index] = _Options(self._slower(index, implementation))
+                for slower in tight[index]:
+                    yield {index: slower}
+                    if frozenset((index,)) in in_vain:
+                        break
+        if len(tight) < 2:
+            return
+        left = {index: iter(options) for index, options in tight.items()}
+        step: dict[int, Implementation] = {}
+        while frozenset(tight) not in in_vain:
+            # A node that has no more implementations keeps its last one.
+            found = {index: next(options, None) for index, options in left.items()}
+            step = {**step, **{i: slower for i, slower in found.items() if slower is not None}}
+            if len(step) < len(tight) or not any(found.values()):
+                return
+            yield step
 
     def _slower(self, index: int, implementation: Implementation) -> Iterator[Implementation]:
         return smaller_implementations(
