@@ -232,6 +232,7 @@ def _patch_distance(
     return smallest_distance(by_channel(last_read, part), by_channel(first_write, channels))
 
 
+@lru_cache(maxsize=1024)
 def split_groups(count: int, limit: int) -> tuple[int, int, int]:
     """Split a tile's groups of inputs into unrolled ones and a loop of unrolled ones.
 
