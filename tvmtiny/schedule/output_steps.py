@@ -48,10 +48,10 @@ def find_steps(
     high: np.ndarray,
     limits: tuple[int, int],
 ) -> Steps:
-    """Find all steps within `limits` by bisection; the arrays have the shape ``(channels, 1)``.
+    """Find all steps within `limits`; the arrays have the shape ``(channels, 1)``.
 
     A step lies within a few accumulators of its place in exact arithmetic, all of which are tried
-    at once. Steps that lie elsewhere are sought in the whole range.
+    at once. Steps that lie elsewhere are found by bisection of the whole range.
     """
     outputs = np.arange(limits[0] + 1, limits[1] + 1)
     origin = np.clip(0, low, high)
