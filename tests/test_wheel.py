@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,16 +31,17 @@ def tracked() -> tuple[str, ...]:
     return tuple(name for name in listed.split("\0") if name and (ROOT / name).is_file())
 
 
-#: Calls setuptools like ``python -m build``, which starts four processes, and hardly compresses.
+#: Calls setuptools like ``python -m build``, which starts four processes, and hardly compresses. It
+#: keeps the folder that it packs as sdist, which saves unpacking that, and reports no file.
 _BUILD = """
-import os, sys, tarfile, zlib
+import logging, os, sys, zlib
 from setuptools import build_meta
 compress = zlib.compressobj
 zlib.compressobj = lambda level=-1, *rest, **named: compress(1, *rest, **named)
+logging.disable(logging.INFO)
 folder = sys.argv[1]
-with tarfile.open(os.path.join(folder, build_meta.build_sdist(folder))) as archive:
-    archive.extractall("../unpacked")
-os.chdir(os.path.join("../unpacked", *os.listdir("../unpacked")))
+name = build_meta.build_sdist(folder)
+os.chdir(name.removesuffix(".tar.gz"))
 build_meta.build_wheel(folder)
 """
 
@@ -51,9 +53,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     for name in tracked():
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / "source" / name)
+    settings = folder / "settings.cfg"
+    settings.write_text("[sdist]\nkeep_temp = 1\n")
     done = subprocess.run(
         [sys.executable, "-c", _BUILD, str(folder)],
         cwd=folder / "source",
+        env={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
         capture_output=True,
         text=True,
         timeout=300,
