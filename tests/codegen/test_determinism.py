@@ -15,6 +15,8 @@ from tvmtiny import models
 from tvmtiny.codegen.archive import archive_bytes
 
 _SCRIPT = """
+import gc
+gc.disable()
 import hashlib, sys
 import tvmtiny
 from tvmtiny.codegen.archive import archive_bytes
