@@ -13,14 +13,16 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from host_runner import HostResult, run_on_host
 from litert_check import first_runs
-from merge_models import MergedModel, pack
+from merge_models import MergedModel
 from random_graphs import INEXACT
 
 import tvmtiny
 from tests.ops.three_ways import difference, input_data
 from tvmtiny.errors import OracleRefusalError, TvmtinyError
 from tvmtiny.frontend import Model
+from tvmtiny.frontend.flatbuffer import unpack_model
 from tvmtiny.frontend.variables import with_assigned
+from tvmtiny.frontend.writer import packed
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.oracle import run_litert
 
@@ -158,7 +160,7 @@ def _run(cases: Mapping[str, _Case], number: int) -> dict[str, Outcome]:
 def _run_together(cases: Mapping[str, _Case], number: int) -> dict[str, Outcome]:
     merged, places = MergedModel(), {}
     for name, case in cases.items():
-        content = schema.ModelT.InitFromPackedBuf(case.model.content, 0)
+        content = unpack_model(case.model.content)
         tensors = len(content.subgraphs[0].tensors)
         places[name] = merged.add(name, content), tensors
     count = max(len(case.frames) for case in cases.values())
@@ -276,7 +278,7 @@ def reduced(
         Predicate for a model and its inputs; it is called with parts that need not be valid.
     """
     values = [run_litert(content, frame) for frame in frames]
-    operators = len(schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0].operators)
+    operators = len(unpack_model(content).subgraphs[0].operators)
     kept, best = list(range(operators)), (content, frames)
     shrinks = True
     while shrinks:
@@ -293,7 +295,7 @@ def _part(
     content: bytes, kept: Sequence[int], values: Sequence[Mapping[int, np.ndarray]]
 ) -> tuple[bytes, Frames] | None:
     """Return the model of some operators; None if their inputs are not values."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack_model(content)
     graph = model.subgraphs[0]
     graph.operators = [graph.operators[i] for i in kept]
     written = [int(i) for o in graph.operators for i in o.outputs]
@@ -303,7 +305,7 @@ def _part(
     model.signatureDefs = None
     if not graph.inputs or any(i not in v for i in graph.inputs for v in values):
         return None
-    return pack(model), [[v[i] for i in graph.inputs] for v in values]
+    return packed(model), [[v[i] for i in graph.inputs] for v in values]
 
 
 def _constant(model: schema.ModelT, tensor: schema.TensorT) -> bool:

@@ -11,6 +11,7 @@ from mutated_models import mutated, originals, outcome
 from random_graphs import random_graph
 
 from tvmtiny.errors import TvmtinyError
+from tvmtiny.frontend.flatbuffer import unpack_model
 
 #: Larger models, which take long to compile, are inspected, compiled and run by LiteRT only.
 _LARGEST_COMPARED = 10_000
@@ -77,6 +78,6 @@ def smallest(tried: Tried) -> tuple[bytes, str]:
 
     content, _ = reduced(tried.content, tried.frames, fails)
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if k.isupper()}
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack_model(content)
     codes = [model.operatorCodes[o.opcodeIndex].builtinCode for o in model.subgraphs[0].operators]
     return content, ", ".join(names[code] for code in codes)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
-from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+
+from tvmtiny.frontend.flatbuffer import schema, unpack_model
+from tvmtiny.frontend.writer import packed
 
 
 class MergedModel:
@@ -22,32 +22,35 @@ class MergedModel:
     """
 
     def __init__(self) -> None:
-        self.graph = schema.SubGraphT()
+        self.graph = schema().SubGraphT()
         self.graph.name = "main"
         self.graph.tensors, self.graph.operators = [], []
         self.graph.inputs, self.graph.outputs = [], []
-        self._whole = schema.ModelT()
+        self._whole = schema().ModelT()
         self._whole.version = 3
         self._whole.subgraphs, self._whole.operatorCodes = [self.graph], []
-        self._whole.buffers = [schema.BufferT()]
+        self._whole.buffers = [schema().BufferT()]
 
-    def add(self, name: str, model: schema.ModelT) -> int:
-        """Add the tensors and operators of a model, which is changed; and its other subgraphs.
+    def add(self, name: str, model: Any) -> int:
+        """Add copies of the tensors and operators of a model, and of its other subgraphs.
 
         Parameters
         ----------
         name
             It and a slash go in front of the names of tensors, unless it is empty.
+        model
+            The model, as `unpack_model` returns it.
 
         Returns
         -------
         int
             The new index of the model's first tensor.
         """
-        graph, *others = model.subgraphs
         codes, buffers = len(self._whole.operatorCodes), len(self._whole.buffers)
-        for part in model.subgraphs:
-            _rename(part, name, codes, buffers, len(self._whole.subgraphs) - 1)
+        subgraphs = len(self._whole.subgraphs) - 1
+        graph, *others = (
+            _renamed(part, name, codes, buffers, subgraphs) for part in model.subgraphs
+        )
         tensors = len(self.graph.tensors)
         for operator in graph.operators:
             operator.inputs = _shifted(operator.inputs, tensors)
@@ -64,7 +67,7 @@ class MergedModel:
 
     def build(self) -> bytes:
         """The bytes of the .tflite file."""
-        return pack(self._whole)
+        return packed(self._whole)
 
 
 def merge_models(models: Mapping[str, bytes]) -> bytes:
@@ -81,46 +84,36 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
         A .tflite file. Operators, inputs and outputs are those of the models, in their order.
     """
     merged = MergedModel()
-    #: Models that come again, since unpacking takes longer.
-    unpacked: dict[bytes, bytes] = {}
-    times = Counter(models.values())
+    #: Models that come again are unpacked once.
+    unpacked = {content: unpack_model(content) for content in {*models.values()}}
     for name, content in models.items():
-        if content in unpacked:
-            model = pickle.loads(unpacked[content])
-        else:
-            model = schema.ModelT.InitFromPackedBuf(content, 0)
-            if times[content] > 1:
-                unpacked[content] = pickle.dumps(model)
-        merged.add(name, model)
+        merged.add(name, unpacked[content])
     return merged.build()
 
 
-def pack(model: schema.ModelT) -> bytes:
-    """The .tflite file of a model."""
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
-
-
-def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> None:
-    """Renumber a subgraph's references to its parts within the merged model."""
+def _renamed(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> Any:
+    """Return a copy of a subgraph that refers to its parts within the merged model."""
     prefix = f"{name}/" if name else ""
+    graph = copy(graph)
+    graph.tensors = [copy(tensor) for tensor in graph.tensors]
+    graph.operators = [copy(operator) for operator in graph.operators]
     for tensor in graph.tensors:
         tensor.name = f"{prefix}{(tensor.name or b'').decode()}"
         tensor.buffer = tensor.buffer + buffers if tensor.buffer else 0
     for operator in graph.operators:
         operator.opcodeIndex += codes
-        options = operator.builtinOptions
-        if isinstance(options, schema.CallOnceOptionsT):
+        options = operator.builtinOptions = copy(operator.builtinOptions)
+        if isinstance(options, schema().CallOnceOptionsT):
             options.initSubgraphIndex += subgraphs
-        if isinstance(options, schema.WhileOptionsT):
+        if isinstance(options, schema().WhileOptionsT):
             options.condSubgraphIndex += subgraphs
             options.bodySubgraphIndex += subgraphs
-        if isinstance(options, schema.IfOptionsT):
+        if isinstance(options, schema().IfOptionsT):
             options.thenSubgraphIndex += subgraphs
             options.elseSubgraphIndex += subgraphs
-        if isinstance(options, schema.VarHandleOptionsT):
+        if isinstance(options, schema().VarHandleOptionsT):
             options.sharedName = f"{prefix}{options.sharedName.decode()}"
+    return graph
 
 
 def _shifted(indices: Any, by: int) -> list[int]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from merge_models import pack
 from random_graphs import table
 from small_networks import Network
 from tflite_builder import ModelBuilder
@@ -22,6 +21,7 @@ from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.tools import MLPERF_TINY
 from tvmtiny import models
 from tvmtiny.errors import TvmtinyError
+from tvmtiny.frontend.writer import packed
 from tvmtiny.oracle import run_litert
 from tvmtiny.report.inspection import inspect_model
 
@@ -157,7 +157,7 @@ def _change_field(content: bytes, rng: np.random.Generator) -> bytes:
                 "double": [values[position]] * 2,
             }[change]
             setattr(target, name, values)
-        return pack(model)
+        return packed(model)
     except Exception:
         # Fields that were damaged before, or hold a value that no file can hold, stay unchanged.
         return content

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from merge_models import MergedModel, pack
+from merge_models import MergedModel
 from tflite_builder import ModelBuilder
 
 from tests.ops.case_groups import families
 from tests.ops.three_ways import Case
+from tvmtiny.frontend.flatbuffer import unpack_model
 from tvmtiny.frontend.reader import read_graph
+from tvmtiny.frontend.writer import packed
 from tvmtiny.ops import find_operator
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 
@@ -149,7 +151,7 @@ class _Maker:
             return
         cases = table()[operator]
         _, case = cases[int(self._rng.integers(len(cases)))]
-        model = schema.ModelT.InitFromPackedBuf(case.model(), 0)
+        model = unpack_model(case.model())
         part = model.subgraphs[0]
         limits = getattr(case, "limits", dict)()
         names = {i: part.tensors[i].name.decode() for i in part.inputs}
@@ -166,7 +168,7 @@ class _Maker:
         if operator == "FULLY_CONNECTED":
             _scale_bias(part)
         self._draw_data(model, finite=operator in INEXACT)
-        alone = pack(model)
+        alone = packed(model)
         reasons = _refusals(alone)
         if reasons:
             self._graph.refused.append((f"{operator}: {reasons[0]}", alone))
@@ -298,7 +300,7 @@ class _Maker:
             then("PAD", (0, [[before, count - size - before]]), shape=[count], options={})
         if size == count or len(wanted) != 1:
             then("RESHAPE", (1, list(wanted)), shape=wanted, options={"new_shape": list(wanted)})
-        model = schema.ModelT.InitFromPackedBuf(b.build([value]), 0)
+        model = unpack_model(b.build([value]))
         self._adapters += 1
         # The tensor comes before the operators that read it.
         own = self._merged.graph.operators

@@ -9,6 +9,7 @@ from compared_graphs import reduced
 from fuzzing import smallest, try_graphs
 from random_graphs import random_graph, table
 
+from tvmtiny.frontend.flatbuffer import unpack_model
 from tvmtiny.ops import Oracle, find_operator
 from tvmtiny.ops import operators as every_operator
 
@@ -28,7 +29,7 @@ def test_graphs_have_all_operators_and_dtypes_branches_and_several_outputs() -> 
     operators, dtypes, shared, outputs, scales = set(), set(), 0, 0, []
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
     for seed in range(60):
-        model = schema.ModelT.InitFromPackedBuf(random_graph(seed).content, 0)
+        model = unpack_model(random_graph(seed).content)
         graph = model.subgraphs[0]
         operators |= {names[code.builtinCode] for code in model.operatorCodes}
         dtypes |= {tensor.type for tensor in graph.tensors}
@@ -65,7 +66,7 @@ def test_a_wrong_operator_is_found_and_reduced(monkeypatch: pytest.MonkeyPatch) 
 
 
 def _has_relu(seed: int) -> bool:
-    model = schema.ModelT.InitFromPackedBuf(random_graph(seed).content, 0)
+    model = unpack_model(random_graph(seed).content)
     codes = [code.builtinCode for code in model.operatorCodes]
     return schema.BuiltinOperator.RELU in codes and len(model.subgraphs[0].operators) > 4
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -17,7 +16,8 @@ from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.artifact import LayerInfo
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.reader import FILE_IDENTIFIER
+from tvmtiny.frontend.flatbuffer import unpack_model
+from tvmtiny.frontend.writer import packed
 from tvmtiny.ops import Oracle
 from tvmtiny.schedule import Goal, Implementation, implement
 from tvmtiny.targets import resolve
@@ -75,7 +75,7 @@ class Zeroed:
 
 def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:
     """A .tflite file with the weights of all its convolutions and dense layers changed."""
-    found = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    found = unpack_model(model)
     rng = np.random.default_rng(1)
     wanted = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED)
     for graph in found.subgraphs:
@@ -88,9 +88,7 @@ def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:
                 values = np.asarray(buffer.data, np.uint8).view(np.int8)
                 flat = values.reshape(weights.shape[0], -1)
                 buffer.data = change(flat, rng).astype(np.int8).reshape(-1).view(np.uint8)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(found.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return packed(found)
 
 
 def stored_weights(model: Model, layers: Iterable[LayerInfo]) -> int:

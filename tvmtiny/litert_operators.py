@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
+from tvmtiny.frontend.writer import packed
 
 __all__ = ["OneOperator", "one_by_one"]
 
@@ -108,9 +108,7 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
             tensor.buffer = 0
         for position, index in enumerate(constant, 1):
             graph.tensors[index].buffer = position
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        content = bytes(builder.Output())
+        content = packed(model)
     finally:
         operator.inputs, operator.outputs, operator.intermediates = before
         operator.opcodeIndex = code

@@ -13,9 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 import tvmtiny
 from tests.control_models import Control, Make, Value, less, made, plus, recurrent
 from tests.host_runner import run_on_host
-from tests.merge_models import pack
 from tests.tflite_builder import ModelBuilder
 from tvmtiny.errors import InputError, ModelFormatError, UnsupportedModelError
+from tvmtiny.frontend.flatbuffer import unpack_model
+from tvmtiny.frontend.writer import packed
 from tvmtiny.ops.shared.control_call import TURNS
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
@@ -83,9 +84,9 @@ def test_refused_in_one_line(content: bytes, message: str) -> None:
 
 
 def _changed(content: bytes, change: Callable[[schema.ModelT], None]) -> bytes:
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack_model(content)
     change(model)
-    return pack(model)
+    return packed(model)
 
 
 def _runs_itself(model: schema.ModelT) -> None:
@@ -122,8 +123,8 @@ def test_damaged(change: Callable[[schema.ModelT], None], message: str) -> None:
 def test_subgraphs_that_multiply() -> None:
     """Each of a few subgraphs runs the next one many times."""
     content = _loop(less(5), _doubled)
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    model.subgraphs += [schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[2] for _ in range(8)]
+    model = unpack_model(content)
+    model.subgraphs += [unpack_model(content).subgraphs[2] for _ in range(8)]
     for number, graph in enumerate(model.subgraphs[2:-1], 3):
         again = schema.OperatorT()
         again.opcodeIndex = model.subgraphs[0].operators[0].opcodeIndex
@@ -134,7 +135,7 @@ def test_subgraphs_that_multiply() -> None:
         again.builtinOptions.bodySubgraphIndex = number
         graph.operators = [*graph.operators, *[again] * 20]
     with pytest.raises(ModelFormatError, match="more than 10000 operators"):
-        tvmtiny.load(pack(model))
+        tvmtiny.load(packed(model))
 
 
 def test_only_what_is_needed_stays() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tvmtiny.errors import UnsupportedModelError
+from tvmtiny.frontend.flatbuffer import unpack_model
 from tvmtiny.frontend.reader import read_graph
+from tvmtiny.frontend.writer import packed
 from tvmtiny.oracle import run_litert_frames
 
 _INITIAL = np.array([[1, -2, 3, -4]], np.int8)
@@ -126,13 +126,11 @@ def test_an_initialisation_that_reads_a_variable() -> None:
     b.input("x", (1, 4), scale=0.1)
     y = _read(b, b.variable("v", _INITIAL))
     content = b.build([y])
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack_model(content)
     reads = model.subgraphs[0].operators[-1].opcodeIndex
     model.subgraphs[1].operators[0].opcodeIndex = reads
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     with pytest.raises(UnsupportedModelError, match="the initialisation has a READ_VARIABLE"):
-        tvmtiny.load(bytes(builder.Output()))
+        tvmtiny.load(packed(model))
 
 
 def test_a_variable_tensor_that_no_memory_holds() -> None:

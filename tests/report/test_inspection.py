@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from merge_models import pack
 from rich.console import Console
 from tflite_builder import ModelBuilder
 from tools import MLPERF_TINY, needs_mlperf_tiny
@@ -18,6 +16,8 @@ from tools import MLPERF_TINY, needs_mlperf_tiny
 import tvmtiny
 from tvmtiny import models, oracle
 from tvmtiny.errors import TvmtinyError
+from tvmtiny.frontend.flatbuffer import unpack_model
+from tvmtiny.frontend.writer import packed
 from tvmtiny.report.inspection import Inspection, inspect_model
 from tvmtiny.report.terminal_tables import inspection_tables
 
@@ -70,13 +70,13 @@ def test_layers_that_are_no_layers_are_shown(operator: str, tmp_path: Path) -> N
         "activation": _layer(operator, [], fused_activation_function=99),
         "dimensions": _layer(operator, [np.zeros((1,) * 32, np.int8)]),
     }
-    outputs = schema.ModelT.InitFromPackedBuf(_layer(operator, [np.ones((2, 1, 1, 2), np.int8)]), 0)
+    outputs = unpack_model(_layer(operator, [np.ones((2, 1, 1, 2), np.int8)]))
     outputs.subgraphs[0].operators[0].outputs = [1, 1]
-    models["two outputs"] = pack(outputs)
+    models["two outputs"] = packed(outputs)
     # A numpy array cannot have as many dimensions.
-    many = schema.ModelT.InitFromPackedBuf(models["dimensions"], 0)
+    many = unpack_model(models["dimensions"])
     many.subgraphs[0].tensors[2].shape = [1] * 2000
-    models["many dimensions"] = pack(many)
+    models["many dimensions"] = packed(many)
     for content in models.values():
         (tmp_path / "m.tflite").write_bytes(content)
         found = inspect_model(tmp_path / "m.tflite")
