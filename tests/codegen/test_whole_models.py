@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from host_main import HostRun
-from host_runner import HostResult, run_each_on_host, run_on_host
+from host_runner import HostResult, run_each_on_host
 
 import tvmtiny
 from tests.codegen.host_programs import compiled_file
@@ -31,35 +31,56 @@ def _assert_exact(path: Path, cpu: str, run: HostRun, results: Sequence[HostResu
         assert compared.layers_compared > 0
 
 
-def _assert_exact_alone(path: Path, cpu: str, folder: Path) -> None:
-    run = _run_of(path, cpu)
-    _assert_exact(path, cpu, run, run_on_host(run.artifact, run.input_sets, folder))
+_Together = tuple[str, dict[Path, tuple[HostRun, list[HostResult]]]]
 
 
-_Shipped = tuple[str, dict[str, tuple[HostRun, list[HostResult]]]]
+def _together(cpu: str, paths: Sequence[Path], folder: Path) -> _Together:
+    """A CPU, and the run and the results of each model, all in one program."""
+    runs = {path: _run_of(path, cpu) for path in paths}
+    results = run_each_on_host(runs, folder)
+    return cpu, {path: (run, results[path]) for path, run in runs.items()}
 
 
 @pytest.fixture(scope="module", params=["cortex-m0", "cortex-m4"])
-def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Shipped:
-    """A CPU, and the run and the results of each shipped model, all in one program."""
-    runs = {name: _run_of(models.path(name), request.param) for name in models.names()}
-    results = run_each_on_host(runs, tmp_path_factory.mktemp("shipped"))
-    return request.param, {name: (run, results[name]) for name, run in runs.items()}
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Together:
+    paths = [models.path(name) for name in models.names()]
+    return _together(request.param, paths, tmp_path_factory.mktemp("shipped"))
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_shipped(name: str, shipped: _Shipped) -> None:
+def test_shipped(name: str, shipped: _Together) -> None:
     cpu, found = shipped
-    _assert_exact(models.path(name), cpu, *found[name])
+    _assert_exact(models.path(name), cpu, *found[models.path(name)])
+
+
+_NAMES = ("ad", "ic", "kws", "sww", "vww")
+_WITHOUT_DSP_EXTENSION = ("ad", "kws")
+
+
+def _benchmark(name: str) -> Path:
+    return MLPERF_TINY / f"{name}_int8.tflite"
+
+
+@pytest.fixture(scope="module")
+def mlperf_tiny(tmp_path_factory: pytest.TempPathFactory) -> _Together:
+    return _together("cortex-m4", [*map(_benchmark, _NAMES)], tmp_path_factory.mktemp("mlperf"))
+
+
+@pytest.fixture(scope="module")
+def without_dsp_extension(tmp_path_factory: pytest.TempPathFactory) -> _Together:
+    paths = [*map(_benchmark, _WITHOUT_DSP_EXTENSION)]
+    return _together("cortex-m3", paths, tmp_path_factory.mktemp("without"))
 
 
 @needs_mlperf_tiny
-@pytest.mark.parametrize("name", ["ad", "ic", "kws", "sww", "vww"])
-def test_mlperf_tiny(name: str, tmp_path: Path) -> None:
-    _assert_exact_alone(MLPERF_TINY / f"{name}_int8.tflite", "cortex-m4", tmp_path)
+@pytest.mark.parametrize("name", _NAMES)
+def test_mlperf_tiny(name: str, mlperf_tiny: _Together) -> None:
+    cpu, found = mlperf_tiny
+    _assert_exact(_benchmark(name), cpu, *found[_benchmark(name)])
 
 
 @needs_mlperf_tiny
-@pytest.mark.parametrize("name", ["ad", "kws"])
-def test_mlperf_tiny_without_dsp_extension(name: str, tmp_path: Path) -> None:
-    _assert_exact_alone(MLPERF_TINY / f"{name}_int8.tflite", "cortex-m3", tmp_path)
+@pytest.mark.parametrize("name", _WITHOUT_DSP_EXTENSION)
+def test_mlperf_tiny_without_dsp_extension(name: str, without_dsp_extension: _Together) -> None:
+    cpu, found = without_dsp_extension
+    _assert_exact(_benchmark(name), cpu, *found[_benchmark(name)])
