@@ -228,9 +228,9 @@ def run_litert_frames(
             if not others:
                 interpreter.allocate_tensors()
         with _refusals(path, "run"):
-            if operators is None:
-                return [_invoke(interpreter, inputs, numbers) for inputs in frames]
             details = interpreter.get_input_details()
+            if operators is None:
+                return [_invoke(interpreter, details, inputs, numbers) for inputs in frames]
             parts = [
                 _Alone(operator, interpreter_module) if i not in others else others[i]
                 for i, operator in enumerate(operators)
@@ -245,6 +245,7 @@ class _Alone:
         self.operator = operator
         self._interpreter = make_interpreter(module, operator.content)
         self._shapes: list[tuple[int, ...]] | None = None
+        self._details: Sequence[dict[str, Any]] = ()
 
     def run(self, values: dict[int, np.ndarray]) -> None:
         """Add the operator's tensors to those of the model."""
@@ -256,8 +257,9 @@ class _Alone:
                 if tuple(detail["shape"]) != shape:
                     self._interpreter.resize_tensor_input(detail["index"], shape)
             self._interpreter.allocate_tensors()
-            self._shapes = shapes
-        own = _invoke(self._interpreter, sources, range(len(self.operator.tensors)))
+            self._shapes, self._details = shapes, self._interpreter.get_input_details()
+        tensors = range(len(self.operator.tensors))
+        own = _invoke(self._interpreter, self._details, sources, tensors)
         values.update({self.operator.tensors[i]: value for i, value in own.items()})
 
 
@@ -303,12 +305,13 @@ def run_litert_outputs(
         with _refusals(path, "prepare"):
             interpreter = make_interpreter(interpreter_module, bytes(model))
             interpreter.allocate_tensors()
+        details = interpreter.get_input_details()
+        indices = [detail["index"] for detail in interpreter.get_output_details()]
     for inputs in frames:
         with silenced():
             with _refusals(path, "run"):
-                _run(interpreter, inputs)
-            details = interpreter.get_output_details()
-            outputs = [np.array(interpreter.get_tensor(d["index"])) for d in details]
+                _run(interpreter, details, inputs)
+            outputs = [np.array(interpreter.get_tensor(index)) for index in indices]
         yield outputs
 
 
@@ -320,8 +323,7 @@ def _refusals(model: str, step: Literal["prepare", "run"]) -> Iterator[None]:
         raise OracleRefusalError(model, str(error), step) from error
 
 
-def _run(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:
-    details = interpreter.get_input_details()
+def _run(interpreter: Any, details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray]) -> None:
     _check_inputs(details, inputs)
     for detail, value in zip(details, inputs, strict=True):
         interpreter.set_tensor(detail["index"], value)
@@ -329,9 +331,12 @@ def _run(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:
 
 
 def _invoke(
-    interpreter: Any, inputs: Sequence[np.ndarray], tensors: Sequence[int]
+    interpreter: Any,
+    details: Sequence[dict[str, Any]],
+    inputs: Sequence[np.ndarray],
+    tensors: Sequence[int],
 ) -> dict[int, np.ndarray]:
-    _run(interpreter, inputs)
+    _run(interpreter, details, inputs)
     values = {}
     for index in tensors:
         # LiteRT raises this for a tensor that was never allocated.

@@ -63,11 +63,10 @@ def _create(module: Any, model: bytes, resolver: Any) -> Any:
 
 
 def _sums_bytes(interpreter: Any) -> bool:
-    types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
-    return any(
-        operator["op_name"] == "SUM" and types.get(operator["inputs"][0]) in (np.int8, np.int16)
-        for operator in interpreter._get_ops_details()
-    )
+    sums = [o for o in interpreter._get_ops_details() if o["op_name"] == "SUM"]
+    # Details of all tensors take long to get, and few models sum.
+    types = {d["index"]: d["dtype"] for d in interpreter.get_tensor_details()} if sums else {}
+    return any(types.get(operator["inputs"][0]) in (np.int8, np.int16) for operator in sums)
 
 
 def _main() -> None:
