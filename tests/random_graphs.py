@@ -99,12 +99,13 @@ def random_graph(seed: int, most: int = 6) -> RandomGraph:
 
 
 @cache
-def table() -> dict[str, list[tuple[str, Case]]]:
-    """Name and case of each operator; an operator in several families has them together."""
-    found: dict[str, list[tuple[str, Case]]] = {}
+def table() -> dict[str, list[tuple[Case, bytes]]]:
+    """Case and model of each operator; an operator in several families has them together."""
+    found: dict[str, list[tuple[Case, bytes]]] = {}
     for family in families().values():
         for operator, named in family.tables.items():
-            small = [(n, c) for n, c in named.items() if _largest(c.model()) <= _LARGEST]
+            models = [(case, case.model()) for case in named.values()]
+            small = [(case, content) for case, content in models if _largest(content) <= _LARGEST]
             found.setdefault(operator, []).extend(small)
     return {operator: cases for operator, cases in sorted(found.items()) if cases}
 
@@ -150,8 +151,8 @@ class _Maker:
         if apart and self._apart not in ((), apart):
             return
         cases = table()[operator]
-        _, case = cases[int(self._rng.integers(len(cases)))]
-        model = unpack_model(case.model())
+        case, content = cases[int(self._rng.integers(len(cases)))]
+        model = unpack_model(content)
         part = model.subgraphs[0]
         limits = getattr(case, "limits", dict)()
         names = {i: part.tensors[i].name.decode() for i in part.inputs}
