@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,18 @@ from tests.ops.three_ways import Case, SideBySide
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule import Decisions, Goal, Implementation, implement, space
+from tvmtiny.schedule.per_node import resized
 from tvmtiny.targets import resolve
+
+
+@cache
+def _node(content: bytes) -> Node:
+    return optimized_nodes(tvmtiny.load(content, name="case"))[0]
+
+
+def node_of(case: Case) -> Node:
+    """The node of a case; what is computed for it serves all cores, goals and tests."""
+    return _node(case.model())
 
 
 def covering(
@@ -72,20 +84,24 @@ class Candidates:
     ) -> None:
         self._cpu = cpu
         self.decisions: list[Decisions] = []
+        self._nodes: list[Node] = []
         copies: dict[str, Case] = {}
         for key, case in cases.items():
-            node = optimized_nodes(tvmtiny.load(case.model(), name=key))[0]
-            for decisions in covering(node, cpu, scalar, only):
+            for decisions in covering(node_of(case), cpu, scalar, only):
                 copies[f"{key}_{len(self.decisions)}"] = case
                 self.decisions.append(decisions)
+                self._nodes.append(node_of(case))
         self.layers = SideBySide(name, copies, tolerance, external=external)
 
     def force(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make the compiler take these decisions, and no others for a smaller arena."""
+
         cpu = resolve(self._cpu).cpu
 
         def implementer(nodes: Any, *_: Any) -> Callable[[Node], Implementation | None]:
-            # The node is not the object for which the space was made.
+            # What depends on the numbers of a layer alone is known from the choice of candidates.
+            for node in nodes:
+                resized(node, self._nodes[node.index])
             return lambda node: implement(
                 node, cpu, Oracle.LITERT, Goal.BALANCED, self.decisions[node.index]
             )

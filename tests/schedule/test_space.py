@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,10 @@ from tests.ops.test_transpose_conv import _layer as _transposed
 from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.ops.three_ways import Case, SideBySide
 from tests.pooling_cases import Pool
-from tests.schedule.candidates import Candidates
+from tests.schedule.candidates import Candidates, node_of
 from tests.tools import on_qemu
 from tvmtiny.compiler import compile_layer, optimized_nodes
-from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops import Oracle
 from tvmtiny.schedule import Goal, decisions_key, implement, space
 from tvmtiny.targets import resolve
 
@@ -99,16 +98,6 @@ SCALAR = {
     "product_of_int16": _product(4, 6, 8, ((2,), ()), dtype="int16", scales=(1e-4, 2e-4, 1e-3)),
     "transposed": _transposed((3, 4), (4, 3), (2, 2), 3, 6),
 }
-
-
-def _node(case: Case) -> Node:
-    return optimized_nodes(tvmtiny.load(case.model(), name="case"))[0]
-
-
-@cache
-def _named(name: str) -> Node:
-    """One of `EVERY`; what is computed for the node serves all cores and goals."""
-    return _node(EVERY[name])
 
 
 @pytest.mark.parametrize("cpu", BOARDS)
@@ -207,7 +196,7 @@ def test_every_decision_is_exact_on_a_small_board(monkeypatch: pytest.MonkeyPatc
     ("name", "cpu"), [(name, cpu) for cpu in ("cortex-m4", "cortex-m3") for name in EVERY]
 )
 def test_default_is_in_the_space(name: str, cpu: str) -> None:
-    node, target = _named(name), resolve(cpu).cpu
+    node, target = node_of(EVERY[name]), resolve(cpu).cpu
     for goal in Goal:
         found = space(node, target, Oracle.LITERT, goal)
         assert found.default in found
@@ -219,7 +208,7 @@ def test_default_is_in_the_space(name: str, cpu: str) -> None:
 
 @pytest.mark.parametrize("name", ["conv", "depthwise_relu", "add"])
 def test_a_space_counts_its_candidates(name: str) -> None:
-    found = space(_node(EVERY[name]), resolve("cortex-m4").cpu, Oracle.LITERT)
+    found = space(node_of(EVERY[name]), resolve("cortex-m4").cpu, Oracle.LITERT)
     candidates = [decisions_key(decisions) for decisions in found]
     assert len(found) == len(candidates) == len(set(candidates)) > 4
     assert candidates == [decisions_key(decisions) for decisions in found]
@@ -244,7 +233,7 @@ def tvmtiny_models(name: str) -> Path:
 
 def test_weights_that_do_not_fit_a_format_are_refused() -> None:
     """Two weights of -128 do not fit the int8 format; the rule takes the other format by itself."""
-    node = _node(Conv((4, 6), 8, 6, weight_range=(-128, -127)))
+    node = node_of(Conv((4, 6), 8, 6, weight_range=(-128, -127)))
     cpu = resolve("cortex-m4").cpu
     default = implement(node, cpu, Oracle.LITERT, Goal.BALANCED)
     assert default is not None and default.decisions["weights"] == "w16"
