@@ -141,9 +141,8 @@ class Trainer:
         InputError
             Two layers are trained, and `earlier` is missing.
         """
-        values = self._logits(logits)
-        largest, total = self._sum(values)
-        gradients: _Floats = np.asarray(_exp(values - largest) / total, _F)
+        powers, total = _powers(self._logits(logits))
+        gradients: _Floats = np.asarray(powers / total, _F)
         gradients[label] -= _F(1.0)
         self._train(features, gradients, earlier)
 
@@ -191,8 +190,8 @@ class Trainer:
             The cross-entropy in nats.
         """
         values = self._logits(logits)
-        largest, total = self._sum(values)
-        return _F(_log(total) - _F(values[label] - largest))
+        _, total = _powers(values)
+        return _F(_log(total) - _F(values[label] - values.max()))
 
     def keep(self, loss: float) -> bool:
         """Keep the weights if `loss` is at most the lowest so far, else restore the best ones.
@@ -238,12 +237,6 @@ class Trainer:
         whole = logits.reshape(-1).astype(np.int32) - np.int32(self.training.output_zero_point)
         return whole.astype(_F) * self._output_scale
 
-    def _sum(self, values: _Floats) -> tuple[np.float32, np.float32]:
-        largest, total = values.max(), _F(0.0)
-        for power in _exp(values - largest):
-            total = _F(total + power)
-        return largest, total
-
     def _train(self, features: np.ndarray, gradients: _Floats, earlier: np.ndarray | None) -> None:
         """Take a step of this layer, and of the one before if it is trained."""
         if self.before is None:
@@ -283,6 +276,14 @@ class Trainer:
         self.weights = np.clip(values, -127, 127).astype(np.int8)
         bias = self.float_bias / (self._input_scale * self._scales)
         self.bias = _nearest(np.clip(bias, -_MOST_BIAS, _MOST_BIAS))
+
+
+def _powers(values: _Floats) -> tuple[_Floats, np.float32]:
+    """Compute the powers of e of values less their largest, and the sum in the device's order."""
+    powers, total = _exp(values - values.max()), _F(0.0)
+    for power in powers:
+        total = _F(total + power)
+    return powers, total
 
 
 def _nearest(values: Any) -> Any:

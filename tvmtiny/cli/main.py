@@ -158,6 +158,12 @@ def _group() -> Any:
     return typer.main.get_command(app)
 
 
+@functools.cache
+def _options_by_command() -> dict[tuple[str, ...], dict[str, type]]:
+    """The options of every command."""
+    return known_options(_group())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
@@ -232,7 +238,7 @@ def _configure(words: list[str]) -> tuple[list[str], Config]:
     if path is None:
         return words, Config()
     try:
-        return words, read_config(path, known_options(_group()))
+        return words, read_config(path, _options_by_command())
     except InputError:
         asked = words[: words.index("--")] if "--" in words else words
         if asked and not _HELPING & {*asked} and _COMPLETING not in os.environ:

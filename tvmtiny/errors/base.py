@@ -26,9 +26,8 @@ def visible(text: object) -> str:
     shown = str(text)
     if shown.isprintable():
         return shown
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
-    )
+    hidden = {c for c in shown if not c.isprintable()}
+    return shown.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in hidden})
 
 
 #: Limits on the characters of a word in a message, such as a path, and of a line.

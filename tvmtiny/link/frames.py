@@ -91,6 +91,9 @@ def encode(frame: Frame) -> bytes:
 
 def decode(encoded: bytes) -> Frame | None:
     """Decode the bytes between two zero bytes; None unless they are an intact frame."""
+    # COBS adds at least one byte. Noise has many zeros, so most of its parts are shorter.
+    if len(encoded) <= _HEADER.size + _CRC.size:
+        return None
     try:
         raw = cobs.decode(encoded)
     except cobs.DecodeError:
