@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,11 +83,11 @@ class Table:
 
     def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
         """Estimate one execution of a kernel; return None if it contains unmeasured work."""
-        found = self._row(keys)
+        found, measured = self._row(tuple(keys))
         if found is None:
             return None
         amounts, apart = self._amounts(facts)
-        if _kinds(amounts, apart) - _measured_kinds(found):
+        if _kinds(amounts, apart) - measured:
             return None
         _take_less_specific(amounts, found)
         if any(name.startswith(WORK) and name not in found for name in amounts):
@@ -115,19 +114,29 @@ class Table:
         """
         amounts, apart = self._amounts(facts)
         kinds, guessed = _kinds(amounts, apart), {f.kind for f in facts.functions if f.guessed}
-        found = self._row(keys)
+        found, measured = self._row(tuple(keys))
         _take_less_specific(amounts, found or {})
         own = {name for name, count in amounts.items() if count and ": " not in name}
         if found is None:
             return frozenset(own | kinds)
         added = {name for name in own - found.keys() if not _DIFFERENCE.search(name)}
-        return frozenset(added | guessed | kinds - _measured_kinds(found))
+        return frozenset(added | guessed | kinds - measured)
 
-    def _row(self, keys: Iterable[str]) -> Row | None:
-        """Combine the rows of a layer; None if there is none."""
-        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
-        # Amounts that no layer of the same key has are taken from less similar layers.
-        return ChainMap(*rows, self._as_inlined) if rows else None
+    def _row(self, keys: tuple[str, ...]) -> tuple[Row | None, frozenset[str]]:
+        """Combine the rows of a layer, None if there is none, with the kinds of its functions."""
+        if keys not in self._rows:
+            rows = [self.kernels[key] for key in keys if key in self.kernels]
+            # Amounts that no layer of the same key has are taken from less similar layers.
+            found = dict(self._as_inlined)
+            for row in reversed(rows):
+                found |= row
+            self._rows[keys] = found if rows else None, frozenset(_kinds(found, ()))
+        return self._rows[keys]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, ...], tuple[Row | None, frozenset[str]]]:
+        """What `_row` has returned."""
+        return {}
 
     def _amounts(self, facts: KernelFacts) -> tuple[dict[str, float], list[Function]]:
         return facts.amounts(lambda function: function.is_inlined(self.often_inlined))
@@ -160,10 +169,6 @@ def _take_less_specific(amounts: dict[str, float], row: Row) -> None:
 def _kinds(amounts: Iterable[str], apart: Iterable[Function]) -> set[str]:
     """Return the kinds of the functions that a kernel calls or contains."""
     return {name.split(": ")[0] for name in amounts if ": " in name} | {f.kind for f in apart}
-
-
-def _measured_kinds(row: Iterable[str]) -> set[str]:
-    return {name.split(": ")[0] for name in row if ": " in name}
 
 
 def _sums(row: Row, amounts: Mapping[str, float]) -> list[float]:
