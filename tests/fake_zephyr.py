@@ -10,7 +10,7 @@ PACKAGE = """\
 project(Fake-Zephyr LANGUAGES C)
 message(STATUS "fragments: ${OVERLAY_CONFIG}${EXTRA_CONF_FILE}")
 message(STATUS "modules: ${ZEPHYR_EXTRA_MODULES}${EXTRA_ZEPHYR_MODULES}")
-set(CONFIG_TVMTINY_COMPILE_OPTIONS "-O1")
+set(CONFIG_TVMTINY_COMPILE_OPTIONS "-O0")
 foreach(fragment prj.conf ${OVERLAY_CONFIG} ${EXTRA_CONF_FILE})
   file(STRINGS ${fragment} lines REGEX "^CONFIG_.*=y$")
   foreach(line ${lines})
