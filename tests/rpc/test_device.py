@@ -89,10 +89,11 @@ def test_calls_go_one_way(tmp_path: Path) -> None:
     assert sorted(Path(source).stem for source in SOURCES) == sorted(names)
     command = [compiler_or_skip("gcc"), "-std=c99", f"-I{RUNTIME}", "-c", *SOURCES]
     run_command(command, tmp_path)
+    listed = run_command(["nm", "-A", *(f"{name}.o" for name in names)], tmp_path).splitlines()
     defined: set[str] = set()
     for name in names:
-        listed = run_command(["nm", f"{name}.o"], tmp_path)
-        symbols = [line.split()[-2:] for line in listed.splitlines()]
+        symbols = [line.split()[-2:] for line in listed if line.startswith(f"{name}.o:")]
+        assert symbols
         called = {symbol for kind, symbol in symbols if kind == "U" and "tvmtiny" in symbol}
         assert called <= defined, name
         defined |= {symbol for kind, symbol in symbols if kind != "U"}
