@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_each_on_host
 from tvm.ir import assert_structural_equal
 
 import tvmtiny
@@ -249,9 +250,7 @@ def test_a_layer_alone_computes_the_same(tmp_path: Path) -> None:
     assert artifact is not None and len(artifact.layers) == 1
     whole = tvmtiny.compile(model, "cortex-m4")
     inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
-    for position, compiled in enumerate((artifact, whole)):
-        folder = tmp_path / str(position)
-        folder.mkdir()
-        (result,) = run_on_host(compiled, [inputs], folder)
+    runs = {"alone": HostRun(artifact, [inputs]), "whole": HostRun(whole, [inputs])}
+    for (result,) in run_each_on_host(runs, tmp_path).values():
         expected = model.reference(inputs)[node.output.index]
         assert (result.outputs[0].data == expected).all()
