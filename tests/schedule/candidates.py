@@ -87,10 +87,11 @@ class Candidates:
         self._nodes: list[Node] = []
         copies: dict[str, Case] = {}
         for key, case in cases.items():
-            for decisions in covering(node_of(case), cpu, scalar, only):
+            node = node_of(case)
+            for decisions in covering(node, cpu, scalar, only):
                 copies[f"{key}_{len(self.decisions)}"] = case
                 self.decisions.append(decisions)
-                self._nodes.append(node_of(case))
+                self._nodes.append(node)
         self.layers = SideBySide(name, copies, tolerance, external=external)
 
     def force(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ _GUESS_OFFSET, _GUESS_SLOPE = 23130, -15420
 
 def saturate(value: np.ndarray) -> np.ndarray:
     """Clamp to int16."""
-    return np.clip(value, -INT16_MAX - 1, INT16_MAX)
+    # For the few numbers of a layer's state, np.clip takes three times as long.
+    return np.minimum(np.maximum(value, -INT16_MAX - 1), INT16_MAX)
 
 
 def multiply_q15(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
