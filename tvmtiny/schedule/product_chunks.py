@@ -155,7 +155,7 @@ def cheapest_classes(costs: Mapping[Class, np.ndarray], most: int) -> dict[Class
         for classes in combinations(costs, count):
             least[classes] = np.minimum(least[classes[:-1]], costs[classes[-1]])
     # Of equal sums, the first has the fewest classes.
-    best = min(least, key=lambda classes: float(np.add.reduce(least[classes])))
+    best = [*least][int(np.add.reduce([*least.values()], axis=1).argmin())]
     taken = np.argmin([costs[one] for one in best], axis=0)
     found = {one: np.flatnonzero(taken == i).tolist() for i, one in enumerate(best)}
     return {one: channels for one, channels in found.items() if channels}
