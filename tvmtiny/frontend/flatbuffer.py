@@ -115,8 +115,9 @@ class _CheckedTable(Table):  # type: ignore[misc]
     __slots__ = ("_entries",)
 
     def __init__(self, buf: _Content, pos: int) -> None:
-        _check_span(buf, pos, _WORD, "a table")
-        super().__init__(buf, pos)
+        if pos < 0 or pos + _WORD > len(buf):
+            _check_span(buf, pos, _WORD, "a table")
+        self.Bytes, self.Pos = buf, pos  # type: ignore[misc]
         buf.tables_left -= 1
         if buf.tables_left < 0:
             raise FlatbufferError("it has more tables than fit in a file of its size")
@@ -124,7 +125,8 @@ class _CheckedTable(Table):  # type: ignore[misc]
         entries = buf.vtables.get(vtable)
         if entries is None:
             entries = buf.vtables[vtable] = _vtable(buf, vtable)
-        _check_span(buf, pos, entries[1], "a table")
+        if pos + entries[1] > len(buf):
+            _check_span(buf, pos, entries[1], "a table")
         self._entries = entries
 
     def Offset(self, vtableOffset: int) -> int:  # noqa: N802, N803 - flatbuffers' names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import flatbuffers
@@ -300,6 +301,7 @@ def buffer(data: bytes) -> Any:
     return made
 
 
+@cache
 def _options_name(operator: str) -> str | None:
     if operator in _OPTIONS:
         return _OPTIONS[operator]
