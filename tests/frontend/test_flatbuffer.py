@@ -42,6 +42,12 @@ def test_a_sound_model_is_read_without_copies() -> None:
     np.testing.assert_array_equal(model.buffers[1].data.view(np.int8), np.arange(8))
 
 
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_file_without_a_root(length: int) -> None:
+    with pytest.raises(FlatbufferError, match="an offset at byte 0 lies outside"):
+        unpack_model(_model()[:length])
+
+
 @pytest.mark.parametrize("word", [0, 1, 2**31 - 1, 2**32 - 1])
 def test_a_root_that_is_nowhere(word: int) -> None:
     with pytest.raises(FlatbufferError):

@@ -173,8 +173,9 @@ def changed(content: bytes, change: Any) -> bytes:
 
 
 def test_damaged_files() -> None:
-    with pytest.raises(ModelFormatError, match="truncated or damaged"):
-        tvmtiny.load(coder()[:200], signature="encode")
+    for length in (0, 3, 200):
+        with pytest.raises(ModelFormatError, match="truncated or damaged"):
+            tvmtiny.load(coder()[:length], signature="encode")
 
     def far(model: Any) -> None:
         model.signatureDefs[0].subgraphIndex = 7

@@ -104,6 +104,8 @@ class _Content(bytes):
     vtables: dict[int, tuple[int, ...]]
 
     def __new__(cls, content: bytes) -> _Content:
+        # The generated code reads the offset of the first table without a check.
+        _check_span(content, 0, _WORD, "an offset")
         made = super().__new__(cls, content)
         made.tables_left = min(MOST_TABLES, _SPARE_TABLES + len(content) // _SMALLEST_TABLE)
         made.vtables = {}
