@@ -41,7 +41,12 @@ BOARD, MORE = "riscv-virt", "riscv-virt-zbb"
 
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
 def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
-    check_host_together(layers, (SHAPED, RANDOM_DEPTHWISE), BOARD, tmp_path)
+    _check_host(layers, tmp_path)
+
+
+def _check_host(layers: SideBySide, folder: Path) -> None:
+    mates = (SHAPED, RANDOM_DEPTHWISE, _of_bunched_weights())
+    check_host_together(layers, mates, BOARD, folder)
 
 
 @on_qemu_boards(BOARD, MORE)
@@ -106,7 +111,7 @@ def test_layers_of_two_chunk_lengths_on_board(board: str) -> None:
 
 
 def test_layers_of_two_chunk_lengths_on_host(tmp_path: Path) -> None:
-    _of_bunched_weights().check_host(BOARD, tmp_path)
+    _check_host(_of_bunched_weights(), tmp_path)
     for layer in _of_bunched_weights().compile(BOARD).layers:
         assert "chunks of 8 and 6" in layer.schedule
 

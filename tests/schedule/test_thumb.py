@@ -112,10 +112,6 @@ def test_columns_on_board(board: str) -> None:
     assert all(schedule.startswith("thumb, columns") for schedule in schedules) or board != BOARD
 
 
-def test_columns_on_host(tmp_path: Path) -> None:
-    COLUMNS.check_host(BOARD, tmp_path)
-
-
 #: Depthwise filters that cover the whole input, or pixels.
 WHOLE = SideBySide(
     "thumb_whole",
@@ -150,10 +146,6 @@ def test_whole_patches_on_board(board: str) -> None:
     assert all(schedule.startswith("thumb, whole") for schedule in schedules) or board != BOARD
 
 
-def test_whole_patches_on_host(tmp_path: Path) -> None:
-    WHOLE.check_host(BOARD, tmp_path)
-
-
 @on_qemu
 def test_planes_of_one_channel_on_board() -> None:
     PLANES.check_board(BOARD)
@@ -163,9 +155,12 @@ def test_planes_of_one_channel_on_board() -> None:
     )
 
 
-@pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
+_ON_HOST = (SHAPED, RANDOM_DEPTHWISE, COLUMNS, WHOLE)
+
+
+@pytest.mark.parametrize("layers", _ON_HOST, ids=lambda layers: layers.name)
 def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
-    check_host_together(layers, (SHAPED, RANDOM_DEPTHWISE), BOARD, tmp_path)
+    check_host_together(layers, _ON_HOST, BOARD, tmp_path)
 
 
 @on_qemu
