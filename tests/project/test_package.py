@@ -207,7 +207,7 @@ def make_program(directory: Path, chosen: list[PackagedModel]) -> None:
     write_text(
         directory / "Makefile",
         "include models/tvmtiny_models.mk\n"
-        f"CFLAGS := -O0 -fsanitize=undefined {GCC_TRAP} {' '.join(WARNINGS)} "
+        f"CFLAGS := -O1 -fsanitize=undefined {GCC_TRAP} {' '.join(WARNINGS)} "
         f"$(TVMTINY_CFLAGS) -I{APPLICATION}/include\n"
         f"host: {sources} $(TVMTINY_SOURCES)\n\tgcc $(CFLAGS) $^ -o $@\n",
     )
