@@ -36,7 +36,7 @@ def originals() -> Mapping[str, bytes]:
     """The models to be damaged, by name."""
     found = {name: models.path(name).read_bytes() for name in models.names()}
     found.update({build.__name__.strip("_"): build() for build in _BUILT})
-    found.update({operator.lower(): cases[0][1].model() for operator, cases in table().items()})
+    found.update({operator.lower(): cases[0][1] for operator, cases in table().items()})
     for name in _MLPERF_TINY:
         path = MLPERF_TINY / f"{name}.tflite"
         if path.is_file():
