@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class OutputRounding(ABC):
     @property
     def identity(self) -> Hashable:
         """A value that equal mappings share, and different ones do not."""
-        values = vars(self).values()
+        values = (getattr(self, field.name) for field in fields(self))
         arrays = ((v.dtype.char, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
         return type(self), *arrays
 
